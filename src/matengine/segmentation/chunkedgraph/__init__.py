@@ -1,0 +1,1 @@
+"""Supervoxel to root id at any time: the protocol, its HTTP client, the embedded graph."""

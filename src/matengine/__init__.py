@@ -1,0 +1,1 @@
+"""Materialization Engine: versions of annotation tables that cost what changed."""

@@ -1,0 +1,59 @@
+"""The errors a user may see: one helpful sentence, a hint for the next step, an HTTP status."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MatengineError(Exception):
+    """Base of all expected errors. `message` says what is wrong, `hint` what to do next."""
+
+    status = 500
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class Invalid(MatengineError):
+    """The input cannot be right."""
+
+    status = 400
+
+
+class NotFound(MatengineError):
+    """The named thing does not exist."""
+
+    status = 404
+
+
+class Conflict(MatengineError):
+    """The thing exists already, or something else holds it."""
+
+    status = 409
+
+
+class Gone(MatengineError):
+    """The thing existed and was removed."""
+
+    status = 410
+
+
+class Unavailable(MatengineError):
+    """An outside service did not answer; trying again later may work."""
+
+    status = 503
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
+    """A hint that names the nearest of `choices`, or lists them where they are few."""
+    known = sorted(choices)
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    if known and len(known) <= 12:
+        return f"There are: {', '.join(known)}."
+    return None

@@ -1,0 +1,47 @@
+"""What a process must know to find its services, read from the environment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from matengine.errors import Invalid
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the services are.
+
+    database_url: libpq URL of the PostgreSQL server, naming its maintenance database.
+    broker_url: Celery broker; None where only database work is done.
+    data: the folder of a box, where there is one.
+    """
+
+    database_url: str
+    broker_url: str | None = None
+    data: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The variables that `load` reads these settings back from."""
+        values = {"MATENGINE_DATABASE_URL": self.database_url}
+        if self.broker_url:
+            values["MATENGINE_BROKER_URL"] = self.broker_url
+        if self.data:
+            values["MATENGINE_DATA"] = str(self.data)
+        return values
+
+
+def load() -> Settings:
+    """Settings of this process; raises Invalid where no database is named."""
+    url = os.environ.get("MATENGINE_DATABASE_URL")
+    if not url:
+        raise Invalid(
+            "No database is configured.",
+            "Set MATENGINE_DATABASE_URL, or name a box folder with --data DIR.",
+        )
+    data = os.environ.get("MATENGINE_DATA")
+    return Settings(url, os.environ.get("MATENGINE_BROKER_URL"), Path(data) if data else None)
+
+
+def use(settings: Settings) -> None:
+    """Make these the settings of this process and of the ones it starts."""
+    os.environ.update(settings.environment())

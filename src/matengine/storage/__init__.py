@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, migrations, COPY in, Arrow out."""

@@ -1,0 +1,147 @@
+"""Start and end child processes that never outlive us."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from matengine.box.accounts import Account
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LOG_LIMIT_BYTES = 16 * 2**20
+POLL_S = 0.05
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+Command = Sequence[str | Path]
+
+
+def spawn(
+    command: Command,
+    *,
+    log: Path,
+    cwd: Path,
+    account: Account | None = None,
+    death_signal: signal.Signals = signal.SIGTERM,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own, its output appended to `log`.
+
+    It gets `death_signal` when the *thread* that called this ends, however it ends: call it from
+    the main thread.
+    """
+    _rotate(log)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+            preexec_fn=partial(_prepare, os.getpid(), account, death_signal),
+        )
+
+
+def run(command: Command, *, account: Account | None, cwd: Path) -> str:
+    """Run a helper program to its end; returns its output, raises RuntimeError with it."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=clean_environment(),
+        preexec_fn=partial(_prepare, os.getpid(), account, signal.SIGKILL),
+    )
+    if done.returncode != 0:
+        raise RuntimeError((done.stderr or done.stdout).strip())
+    return done.stdout
+
+
+def end(process: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) -> int:
+    """End a child: each signal in turn with its patience in seconds, then SIGKILL to its session.
+
+    Returns its exit code, negative for a signal as in subprocess.
+    """
+    for number, patience in steps:
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+    kill_group(process.pid)
+    return process.wait()
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to all that is left of a session that `spawn` began."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists (a zombie does not count)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process, its words separated by blanks; empty where there is none."""
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll until the condition holds; False where it did not within this many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def clean_environment() -> dict[str, str]:
+    """An environment for servers: without the PG* variables and locale of whoever starts them."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def tail(log: Path, lines: int = 3) -> str:
+    """The last lines of a log file in one."""
+    try:
+        text = log.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return " | ".join(text.strip().splitlines()[-lines:])
+
+
+def _prepare(parent: int, account: Account | None, death_signal: signal.Signals) -> None:
+    """Between fork and exec: change the user, then tie the child's life to ours."""
+    if account:
+        os.setgroups([])
+        os.setgid(account.gid)
+        os.setuid(account.uid)
+    # the change of user clears the death signal, so it is asked for after it
+    _libc.prctl(PR_SET_PDEATHSIG, int(death_signal))
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _rotate(log: Path) -> None:
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_LIMIT_BYTES:
+            log.replace(log.with_suffix(".log.1"))

@@ -1,0 +1,71 @@
+"""What the supervisor knows of each child: launch it, ask whether it is ready, stop it."""
+
+import signal
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+from matengine.box.process import end, kill_group, tail, wait_until
+from matengine.errors import Unavailable
+
+# crash recovery of a box replays at most max_wal_size; slow disks need minutes for it
+START_PATIENCE_S = 600.0
+PORT_ATTEMPTS = 3
+
+
+class Service(ABC):
+    """One child process of a box."""
+
+    name: str
+    log: Path
+    stop_steps: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 15),)
+    process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def launch(self) -> None:
+        """Prepare and start the process without waiting for it; sets `process`."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether the process that we launched answers now."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the process that we launched is alive."""
+        return self.process is not None and self.process.poll() is None
+
+    def port_lost(self) -> bool:
+        """Whether the process died because something else took its port meanwhile."""
+        return False
+
+    def start(self, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Launch and wait until ready; raises Unavailable with the end of the log otherwise.
+
+        `give_up` is asked while waiting; where it says so, start returns at once.
+        """
+        for _ in range(PORT_ATTEMPTS):
+            self.launch()
+            wait_until(lambda: give_up() or not self.running or self.ready(), START_PATIENCE_S)
+            if give_up() or (self.running and self.ready()):
+                return
+            reason = "did not become ready" if self.running else "ended while it started"
+            lost = self.port_lost()
+            self.stop()
+            if not lost:
+                break
+        raise Unavailable(f"{self.name} {reason}: {tail(self.log)}", f"Its log is {self.log}.")
+
+    def stop(self) -> None:
+        """Stop the process with all that belongs to it; nothing happens where none runs."""
+        if self.process is not None:
+            end(self.process, *self.stop_steps)
+            self.process = None
+
+    def bury(self) -> int:
+        """Clear away what a dead process left behind; returns its exit code."""
+        assert self.process is not None
+        code = self.process.wait()
+        kill_group(self.process.pid)
+        self.process = None
+        return code

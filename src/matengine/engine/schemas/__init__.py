@@ -17,8 +17,10 @@ from .flatten import (
     flatten,
     segmentation_columns,
 )
+from .json_schema import json_schema
 from .model import Field, Kind, Schema
-from .registry import get, names
+from .registry import get, names, subjects
+from .validate import validate_row
 
 __all__ = [
     "BoundColumns",
@@ -32,6 +34,9 @@ __all__ = [
     "flat_name",
     "flatten",
     "get",
+    "json_schema",
     "names",
     "segmentation_columns",
+    "subjects",
+    "validate_row",
 ]

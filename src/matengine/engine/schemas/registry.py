@@ -5,22 +5,25 @@ from matengine.errors import NotFound, did_you_mean
 from . import cells, functional, proofreading, references, synapses, tags
 from .model import Schema
 
-_SCHEMAS: dict[str, Schema] = {
-    schema.name: schema
-    for schema in (
-        *synapses.SCHEMAS,
-        *cells.SCHEMAS,
-        *references.SCHEMAS,
-        *tags.SCHEMAS,
-        *proofreading.SCHEMAS,
-        *functional.SCHEMAS,
-    )
+_SUBJECTS: dict[str, tuple[Schema, ...]] = {
+    "Synapses and contacts": synapses.SCHEMAS,
+    "Cells": cells.SCHEMAS,
+    "References": references.SCHEMAS,
+    "Tags": tags.SCHEMAS,
+    "Proofreading": proofreading.SCHEMAS,
+    "Function": functional.SCHEMAS,
 }
+_SCHEMAS = {schema.name: schema for subject in _SUBJECTS.values() for schema in subject}
 
 
 def names() -> list[str]:
     """The names of all schemas, sorted."""
     return sorted(_SCHEMAS)
+
+
+def subjects() -> dict[str, tuple[Schema, ...]]:
+    """All schemas by subject, for people to read."""
+    return dict(_SUBJECTS)
 
 
 def get(name: str) -> Schema:

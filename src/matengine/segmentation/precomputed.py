@@ -1,0 +1,174 @@
+"""Neuroglancer precomputed volumes: where they are, what they are, how their chunks are read."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import tensorstore as ts
+
+from matengine.errors import Invalid, NotFound, Unavailable
+
+# Seconds until an outside store is given up
+TIMEOUT_S = 120.0
+# What tensorstore raises where a store or a chunk cannot be read
+FAILURES = (ValueError, OSError, RuntimeError)
+_SCHEMES = ("gs", "s3", "http", "https")
+_RETRIES = {"max_retries": 4, "initial_delay": "200ms", "max_delay": "2s"}
+_ENCODINGS = ("raw", "compressed_segmentation")
+_DATA_TYPES = ("uint32", "uint64")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A volume's place: its tensorstore key-value store, and its folder where it is local."""
+
+    url: str
+    kvstore: str | dict[str, Any]
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One resolution of a volume; sizes and offset in its voxels (x, y, z)."""
+
+    index: int
+    key: str
+    resolution_nm: tuple[float, float, float]
+    size: tuple[int, int, int]
+    voxel_offset: tuple[int, int, int]
+    chunk_size: tuple[int, int, int]
+    sharded: bool
+    item_bytes: int
+
+
+def locate(url: str | Path) -> Location:
+    """Understand a path, file://, precomputed://, gs://, s3:// or http(s):// address."""
+    text = str(url).removeprefix("precomputed://")
+    scheme = text.partition("://")[0] if "://" in text else ""
+    if scheme in _SCHEMES:
+        return Location(text, text.rstrip("/") + "/", None)
+    if scheme not in ("", "file"):
+        raise Invalid(
+            f"'{url}' is no address of a volume.",
+            "Give a folder, or a file://, precomputed://, gs://, s3:// or https:// address.",
+        )
+    path = unquote(urlsplit(text).path) if scheme else text
+    folder = Path(path).expanduser().absolute()
+    return Location(text, {"driver": "file", "path": f"{folder}/"}, folder)
+
+
+def context() -> ts.Context:
+    """Little cache and few retries, so that memory and waiting are bounded."""
+    retries = {f"{store}_request_retries": _RETRIES for store in ("gcs", "s3", "http")}
+    return ts.Context({"cache_pool": {"total_bytes_limit": 64_000_000}, **retries})
+
+
+def read_info(location: Location, context: ts.Context) -> dict[str, Any]:
+    """The volume's `info`; raises NotFound, Invalid or Unavailable where there is none."""
+    hint = "A volume is a folder with a file `info` in Neuroglancer's precomputed format."
+    if location.folder is not None and not location.folder.is_dir():
+        raise NotFound(f"There is no folder '{location.folder}'.", hint)
+    try:
+        store = ts.KvStore.open(location.kvstore, context=context).result(TIMEOUT_S)
+        answer = store.read("info").result(TIMEOUT_S)
+    except FAILURES as error:
+        raise Unavailable(f"The volume '{location.url}' cannot be read: {told(error)}") from error
+    if answer.state != "value":
+        raise Invalid(f"'{location.url}' is no volume: it has no file `info`.", hint)
+    try:
+        info = json.loads(answer.value)
+        scales = info["scales"]
+    except (ValueError, KeyError, TypeError):
+        raise Invalid(f"'{location.url}' is no volume: its `info` lists no scales.", hint) from None
+    if not isinstance(scales, list) or not scales:
+        raise Invalid(f"The volume '{location.url}' has no scale.", hint)
+    return dict(info)
+
+
+def choose_scale(
+    info: dict[str, Any], url: str, resolution_nm: tuple[float, float, float] | None
+) -> Scale:
+    """The scale of a resolution (nm), the first by default; raises Invalid for a useless one."""
+    if info.get("data_type") not in _DATA_TYPES or info.get("num_channels", 1) != 1:
+        raise Invalid(
+            f"The volume '{url}' holds {info.get('num_channels', 1)} channel(s) of "
+            f"{info.get('data_type')}, not supervoxel ids.",
+            "Supervoxels are one channel of uint64.",
+        )
+    try:
+        found = [_scale(index, entry, info) for index, entry in enumerate(info["scales"])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Invalid(f"The `info` of volume '{url}' has a broken scale: {error!r}.") from None
+    scale = found[0]
+    if resolution_nm is not None:
+        same = [s for s in found if _close(s.resolution_nm, resolution_nm)]
+        if not same:
+            raise Invalid(
+                f"The volume '{url}' has no scale of {list(resolution_nm)} nm.",
+                f"It has {', '.join(str(list(s.resolution_nm)) for s in found)}.",
+            )
+        scale = same[0]
+    encoding = info["scales"][scale.index].get("encoding")
+    if encoding not in _ENCODINGS:
+        raise Invalid(
+            f"The volume '{url}' is encoded as {encoding}, which cannot be read.",
+            f"Rewrite it as {' or '.join(_ENCODINGS)}.",
+        )
+    return scale
+
+
+def packed_chunks(location: Location, scale: Scale) -> bool:
+    """Whether chunk files are gzipped (`NAME.gz`), which a file store takes for absent chunks.
+
+    Looks through the whole scale folder: one packed file among plain ones would be read as
+    background. Raises Invalid for packings that cannot be read, and where the folder is missing.
+    """
+    if location.folder is None:
+        return False
+    folder = location.folder / scale.key
+    if not folder.is_dir():
+        raise Invalid(
+            f"The volume '{location.url}' has no data for {list(scale.resolution_nm)} nm.",
+            f"The folder '{scale.key}' that its `info` names is missing.",
+        )
+    endings = {entry.suffix for entry in folder.iterdir() if entry.suffix != ".shard"}
+    for ending, unpack in ((".br", "brotli --decompress"), (".zst", "unzstd")):
+        if ending in endings:
+            raise Invalid(
+                f"The volume '{location.url}' has chunks packed as NAME{ending}.",
+                f"Unpack them ({unpack} --rm *{ending}), or write it without compression.",
+            )
+    if ".gz" in endings and scale.sharded:
+        raise Invalid(
+            f"The volume '{location.url}' has gzipped shard files.", "Unpack them with gunzip."
+        )
+    return ".gz" in endings
+
+
+def told(error: BaseException) -> str:
+    """A reader's error on one line, without its status code."""
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def _scale(index: int, entry: dict[str, Any], info: dict[str, Any]) -> Scale:
+    def three(values: Any) -> tuple[int, int, int]:
+        x, y, z = (int(v) for v in values)
+        return x, y, z
+
+    x, y, z = (float(r) for r in entry["resolution"])
+    return Scale(
+        index=index,
+        key=str(entry["key"]),
+        resolution_nm=(x, y, z),
+        size=three(entry["size"]),
+        voxel_offset=three(entry.get("voxel_offset", (0, 0, 0))),
+        chunk_size=three(entry["chunk_sizes"][0]),
+        sharded=bool(entry.get("sharding")),
+        item_bytes=8 if info["data_type"] == "uint64" else 4,
+    )
+
+
+def _close(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return all(abs(p - q) <= 1e-9 * max(p, q) for p, q in zip(a, b, strict=True))

@@ -1,0 +1,192 @@
+"""The supervoxel under each point, read from a Neuroglancer precomputed volume."""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+from numpy.typing import ArrayLike, NDArray
+
+from matengine.errors import Unavailable
+from matengine.segmentation import precomputed
+from matengine.segmentation.precomputed import Location, Scale
+from matengine.segmentation.voxels import check_resolution, to_voxels
+
+Voxels = NDArray[np.int64]
+
+# Bounds on memory: points handled at once, and bytes of decoded chunks behind one read
+POINTS = 1 << 20
+CHUNK_BYTES = 128_000_000
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An open volume of supervoxel ids; safe to share between threads, not across a fork."""
+
+    location: Location
+    scale: Scale
+    info: dict[str, Any]
+    packed: bool
+    context: ts.Context
+
+    @property
+    def url(self) -> str:
+        """Where the volume is, as it was given."""
+        return self.location.url
+
+    @property
+    def resolution_nm(self) -> tuple[float, float, float]:
+        """Size of a voxel (x, y, z) in nm."""
+        return self.scale.resolution_nm
+
+    def supervoxels(
+        self, points: ArrayLike, *, voxel_resolution_nm: Sequence[float]
+    ) -> NDArray[np.int64]:
+        """The supervoxel ids (N,) int64 under points (N, 3) in voxels of `voxel_resolution_nm`.
+
+        The voxel is floor(position * voxel_resolution_nm / resolution_nm). Background and
+        points outside the volume give 0; ids from 2^63 on come as two's complement. Memory
+        beside points and ids is bounded. Raises Invalid for points that are not finite and
+        Unavailable, naming the chunk, where one cannot be read.
+        """
+        positions = np.asarray(points, np.float64)
+        if not positions.size:
+            return np.zeros(0, np.int64)
+        out = np.zeros(len(positions), np.int64)
+        for first in range(0, len(positions), POINTS):
+            part = slice(first, first + POINTS)
+            voxels = to_voxels(positions[part], voxel_resolution_nm, self.resolution_nm)
+            out[part] = self._at(voxels)
+        return out
+
+    def _at(self, voxels: Voxels) -> NDArray[np.int64]:
+        """Ids of absolute voxels (N, 3), those outside 0."""
+        offset, size = np.array(self.scale.voxel_offset), np.array(self.scale.size)
+        inside = np.flatnonzero(((voxels >= offset) & (voxels < offset + size)).all(axis=1))
+        out = np.zeros(len(voxels), np.int64)
+        cells = (voxels[inside] - offset) // np.array(self.scale.chunk_size)
+        store = None if self.packed else self._store(self.location.kvstore, self.context)
+        for rows in _batches(cells, self._grid(), self._chunks_at_once()):
+            where = inside[rows]
+            if store is None:
+                ids = self._read_packed(voxels[where], np.unique(cells[rows], axis=0))
+            else:
+                ids = _read(store, voxels[where])
+            out[where] = ids.astype(np.uint64, copy=False).view(np.int64)
+        return out
+
+    def _grid(self) -> tuple[int, ...]:
+        """Number of chunks along x, y, z."""
+        sizes = zip(self.scale.size, self.scale.chunk_size, strict=True)
+        return tuple(-(-size // chunk) for size, chunk in sizes)
+
+    def _chunks_at_once(self) -> int:
+        chunk_bytes = int(np.prod(self.scale.chunk_size)) * self.scale.item_bytes
+        return max(1, CHUNK_BYTES // chunk_bytes)
+
+    def _store(self, kvstore: Any, context: ts.Context) -> ts.TensorStore:
+        spec = {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": kvstore,
+            "scale_index": self.scale.index,
+            # what `info` says was read and checked; the volume does not change under us
+            "recheck_cached_metadata": "open",
+        }
+        try:
+            store = ts.open(spec, open=True, read=True, context=context).result(
+                precomputed.TIMEOUT_S
+            )
+        except precomputed.FAILURES as error:
+            raise Unavailable(
+                f"The volume '{self.url}' cannot be opened: {precomputed.told(error)}"
+            ) from error
+        return store[..., 0]
+
+    def _read_packed(self, voxels: Voxels, cells: Voxels) -> NDArray[Any]:
+        """Ids of voxels in the chunks `cells` (M, 3), whose files are gzipped.
+
+        The chunks are unpacked into a store in memory of this call alone and decoded there.
+        """
+        assert self.location.folder is not None
+        context = ts.Context()
+        memory = ts.KvStore.open("memory://", context=context).result()
+        memory["info"] = (self.location.folder / "info").read_bytes()
+        for cell in cells:
+            key = f"{self.scale.key}/{self._chunk_name(cell)}"
+            content = _unpacked(self.location.folder / key)
+            if content is not None:
+                memory[key] = content
+        return _read(self._store("memory://", context), voxels)
+
+    def _chunk_name(self, cell: Voxels) -> str:
+        offset, size = np.array(self.scale.voxel_offset), np.array(self.scale.size)
+        chunk = np.array(self.scale.chunk_size)
+        low = cell * chunk
+        high = np.minimum(low + chunk, size)
+        ends = zip((low + offset).tolist(), (high + offset).tolist(), strict=True)
+        return "_".join(f"{a}-{b}" for a, b in ends)
+
+
+def open_volume(url: str | Path, *, resolution_nm: Sequence[float] | None = None) -> Volume:
+    """Open the scale of `resolution_nm` (x, y, z; the first scale by default) of a volume.
+
+    url: a folder, or a file://, precomputed://, gs://, s3:// or http(s):// address. Raises
+    NotFound for a folder that is not there, Invalid for one that is no volume of ids or is
+    packed in an unreadable way, Unavailable where the store does not answer.
+    """
+    location = precomputed.locate(url)
+    context = precomputed.context()
+    info = precomputed.read_info(location, context)
+    wanted = check_resolution(resolution_nm) if resolution_nm is not None else None
+    scale = precomputed.choose_scale(info, location.url, wanted)
+    volume = Volume(location, scale, info, precomputed.packed_chunks(location, scale), context)
+    if not volume.packed:
+        volume._store(location.kvstore, context)
+    return volume
+
+
+def _batches(cells: Voxels, grid: tuple[int, ...], chunks: int) -> Iterator[NDArray[np.intp]]:
+    """Rows of `cells` (N, 3) sorted by chunk, as runs that touch at most `chunks` chunks."""
+    if not len(cells):
+        return
+    chunk = np.ravel_multi_index(tuple(cells.T), grid)
+    order = np.argsort(chunk, kind="stable")
+    rank = np.cumsum(np.diff(chunk[order], prepend=chunk[order[0]]) != 0)
+    yield from np.split(order, np.flatnonzero(np.diff(rank // chunks)) + 1)
+
+
+def _read(store: ts.TensorStore, voxels: Voxels) -> NDArray[Any]:
+    try:
+        ids = (
+            store.vindex[voxels[:, 0], voxels[:, 1], voxels[:, 2]]
+            .read()
+            .result(precomputed.TIMEOUT_S)
+        )
+    except precomputed.FAILURES as error:
+        # tensorstore's message names the chunk
+        raise Unavailable(
+            f"A chunk of the volume cannot be read: {precomputed.told(error)}",
+            "Is the volume complete, and may this user read it?",
+        ) from error
+    return np.asarray(ids)
+
+
+def _unpacked(path: Path) -> bytes | None:
+    """A chunk file's content, packed or plain; None where there is none (background)."""
+    packed = path.with_name(f"{path.name}.gz")
+    try:
+        return gzip.decompress(packed.read_bytes())
+    except FileNotFoundError:
+        pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise Unavailable(f"The chunk '{packed}' cannot be read: {error}.") from error
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unavailable(f"The chunk '{path}' cannot be read: {error}.") from error

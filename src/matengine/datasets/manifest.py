@@ -87,7 +87,7 @@ class Manifest(_Part):
 def read_manifest(folder: Path, faults: Faults) -> Manifest | None:
     """The folder's `datastack.toml`; None, with faults noted, where it cannot be read."""
     try:
-        content = tomllib.loads((folder / FILE).read_text("utf-8"))
+        content = tomllib.loads((folder / FILE).read_bytes().decode())
     except FileNotFoundError:
         faults.add(FILE, "the file is missing")
         return None

@@ -163,5 +163,8 @@ def _plain(given: Any) -> Any:
 
 def _shown(given: Any) -> str:
     """A value for a message, cut where it is long."""
-    told = repr(given)
+    try:
+        told = repr(given)
+    except ValueError:  # Python prints no integers of more than some thousand digits
+        return "a value too long to show"
     return told if len(told) <= 60 else f"{told[:57]}..."

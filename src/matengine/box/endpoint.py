@@ -1,14 +1,12 @@
 """The port and password of a private server, remembered in a file that only we can read."""
 
-import json
-import os
 import secrets
 import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from matengine.errors import Invalid, Unavailable
+from matengine.box.private import read_private, write_private
+from matengine.errors import Unavailable
 
 LOOPBACK = "127.0.0.1"
 
@@ -58,30 +56,3 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def read_private(file: Path) -> dict[str, Any]:
-    """A JSON object from a file of ours; raises FileNotFoundError, or Invalid with the reason."""
-    try:
-        value = json.loads(file.read_text())
-    except PermissionError:
-        raise Invalid(
-            f"{file} belongs to another user.", "Run as the user who made this box."
-        ) from None
-    except json.JSONDecodeError as error:
-        raise Invalid(f"{file} is damaged: {error}.") from error
-    if not isinstance(value, dict):
-        raise Invalid(f"{file} is damaged: it holds no JSON object.")
-    return value
-
-
-def write_private(file: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object whole or not at all, readable by its owner alone."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        json.dump(value, out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(file)

@@ -13,18 +13,15 @@ from matengine.box.binaries import PostgresTools, postgres_tools
 from matengine.box.endpoint import LOOPBACK, Endpoint, port_is_free, read_endpoint, usable_endpoint
 from matengine.box.process import (
     Command,
-    alive,
+    await_predecessor,
     clean_environment,
-    command_line,
     run,
     spawn,
-    wait_until,
 )
 from matengine.box.service import Service
 from matengine.errors import Unavailable
 
 USER = "mat"
-PREDECESSOR_PATIENCE_S = 60.0
 READY_LINE = 7  # of postmaster.pid, counted from 0 (miscadmin.h: LOCK_FILE_LINE_PM_STATUS)
 
 SETTINGS = {
@@ -154,22 +151,9 @@ class PrivatePostgres(Service):
         part.rename(home / "data")
 
     def _end_predecessor(self, data: Path) -> None:
-        """Wait for a server that a killed supervisor left behind; it has its own signal to end."""
         lines = _pid_file(data)
-        if not lines or not lines[0].isdigit():
-            return
-        pid = int(lines[0])
-
-        def gone() -> bool:
-            # PostgreSQL itself clears a pid file whose number now belongs to something else
-            return not alive(pid) or str(data) not in command_line(pid)
-
-        if wait_until(gone, PREDECESSOR_PATIENCE_S):
-            return
-        raise Unavailable(
-            f"A PostgreSQL server (process {pid}) still runs in {data}.",
-            f"Stop it: kill -INT {pid}",
-        )
+        if lines and lines[0].isdigit():
+            await_predecessor(int(lines[0]), str(data), self.name, data)
 
 
 def _pid_file(data: Path) -> list[str]:

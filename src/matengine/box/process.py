@@ -5,14 +5,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from matengine.box.accounts import Account
+from matengine.errors import Unavailable
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+PREDECESSOR_PATIENCE_S = 60.0
 LOG_LIMIT_BYTES = 16 * 2**20
 POLL_S = 0.05
 
@@ -36,6 +39,7 @@ def spawn(
     It gets `death_signal` when the *thread* that called this ends, however it ends: call it from
     the main thread.
     """
+    log.parent.mkdir(parents=True, exist_ok=True)
     _rotate(log)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -88,21 +92,35 @@ def kill_group(pid: int) -> None:
 
 def alive(pid: int) -> bool:
     """Whether the process exists (a zombie does not count)."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+    return _state_and_parent(pid)[0] not in ("", "Z")
 
 
-def command_line(pid: int) -> str:
-    """The command line of a process, its words separated by blanks; empty where there is none."""
-    try:
-        return (
-            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        )
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+def adopt_orphans() -> None:
+    """Become the parent of what our dying children leave behind, in place of init."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def kill_orphans(ours: Container[int]) -> None:
+    """SIGKILL to all direct children of this process but `ours`, and to their children in turn."""
+    while orphans := [pid for pid in _children() if pid not in ours]:
+        for pid in orphans:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def await_predecessor(pid: int, mark: str, name: str, folder: Path) -> None:
+    """Wait for a server that a killed supervisor left behind; its death signal is under way.
+
+    mark: what its command line contains, because the number may belong to another process by now.
+    Raises Unavailable where it does not end.
+    """
+    if wait_until(lambda: not alive(pid) or mark not in _command_line(pid), PREDECESSOR_PATIENCE_S):
+        return
+    raise Unavailable(
+        f"A {name} server (process {pid}) still runs in {folder}.", f"Stop it: kill -INT {pid}"
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -145,3 +163,25 @@ def _rotate(log: Path) -> None:
     with suppress(FileNotFoundError):
         if log.stat().st_size > LOG_LIMIT_BYTES:
             log.replace(log.with_suffix(".log.1"))
+
+
+def _command_line(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return b" ".join(words).decode(errors="replace")
+
+
+def _children() -> list[int]:
+    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in numbers if _state_and_parent(pid)[1] == os.getpid()]
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    """From /proc/PID/stat, whose second field may hold blanks and brackets; ("", 0) for none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", 0
+    return fields[0], int(fields[1])

@@ -1,0 +1,119 @@
+"""Keep services running: start them in order, restart what dies, stop them in reverse."""
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+from matengine.box.process import kill_orphans
+from matengine.box.report import say
+from matengine.box.service import Service
+from matengine.errors import MatengineError
+
+TICK_S = 0.5
+LONGEST_PAUSE_S = 15.0
+STEADY_S = 60.0  # who ran this long before it died is started again at once
+
+
+class Supervisor:
+    """Runs services until `stop` is asked for.
+
+    services: in starting order.
+    changed: called after a restart; returns the services that must restart with it, because what
+        they were told at their start no longer holds.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        changed: Callable[[], Sequence[Service]] = tuple,
+    ) -> None:
+        self.services = list(services)
+        self.stopping = False
+        self._changed = changed
+        self._trouble = {service.name: Trouble() for service in services}
+
+    def listen(self) -> None:
+        """Stop on SIGINT, SIGTERM and SIGHUP."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def start(self) -> None:
+        """Start all in order, each waiting for the one before; returns early on a stop signal."""
+        for service in self.services:
+            if self.stopping:
+                return
+            service.start(give_up=lambda: self.stopping)
+            self._trouble[service.name].started()
+
+    def watch(self) -> None:
+        """Restart what dies, until a stop signal."""
+        while not self.stopping:
+            for service in self.services:
+                self._tend(service)
+            time.sleep(TICK_S)
+
+    def stop(self) -> None:
+        """Stop all in reverse order, with whatever they left behind."""
+        for service in reversed(self.services):
+            service.stop()
+        self._kill_orphans()
+
+    def _tend(self, service: Service) -> None:
+        trouble = self._trouble[service.name]
+        if service.running:
+            return
+        if service.process is not None:
+            code = service.bury()
+            self._kill_orphans()
+            trouble.died()
+            say(f"{service.name} ended ({_describe(code)}); starting it again{trouble.when()}")
+        if trouble.pausing():
+            return
+        try:
+            service.launch()
+        except MatengineError as error:
+            trouble.died()
+            say(f"{service.name} cannot be started: {error}")
+            return
+        trouble.started()
+        for other in self._changed():
+            say(f"{other.name} restarts, because {service.name} moved")
+            other.stop()
+
+    def _kill_orphans(self) -> None:
+        kill_orphans({s.process.pid for s in self.services if s.process is not None})
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.stopping = True
+
+
+class Trouble:
+    """How often a service died lately, and how long to wait before the next start."""
+
+    def __init__(self) -> None:
+        self._deaths = 0
+        self._started = 0.0
+        self._until = 0.0
+
+    def started(self) -> None:
+        self._started = time.monotonic()
+
+    def died(self) -> None:
+        now = time.monotonic()
+        self._deaths = 0 if now - self._started > STEADY_S else self._deaths + 1
+        self._until = now + self._pause()
+
+    def pausing(self) -> bool:
+        return time.monotonic() < self._until
+
+    def when(self) -> str:
+        pause = self._pause()
+        return f" in {pause:.0f} s" if pause else ""
+
+    def _pause(self) -> float:
+        """0, 1, 2, 4 ... seconds."""
+        return min(LONGEST_PAUSE_S, 2.0 ** (self._deaths - 2)) if self._deaths > 1 else 0.0
+
+
+def _describe(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -10,11 +10,12 @@ from typing import Self
 
 from matengine.box.accounts import Account, give, place, remove, service_account
 from matengine.box.binaries import PostgresTools, postgres_tools
-from matengine.box.endpoint import LOOPBACK, Endpoint, port_is_free, read_endpoint, usable_endpoint
+from matengine.box.endpoint import LOOPBACK, Endpoint, read_endpoint, usable_endpoint
 from matengine.box.process import (
     Command,
     await_predecessor,
     clean_environment,
+    kill_strays,
     run,
     spawn,
 )
@@ -89,7 +90,7 @@ class PrivatePostgres(Service):
         tools = postgres_tools(_cluster_major(data))
         if not data.exists():
             self._initialise(home, tools, account, endpoint)
-        self._data, self._port = data, endpoint.port
+        self._data = data
         command: Command = [
             tools.postgres,
             *("-D", data, "-p", str(endpoint.port)),
@@ -116,9 +117,6 @@ class PrivatePostgres(Service):
             and lines[0] == str(self.process.pid)
             and lines[READY_LINE].strip() == "ready"
         )
-
-    def port_lost(self) -> bool:
-        return not self.running and not port_is_free(self._port)
 
     def _initialise(
         self, home: Path, tools: PostgresTools, account: Account | None, endpoint: Endpoint
@@ -151,9 +149,13 @@ class PrivatePostgres(Service):
         part.rename(home / "data")
 
     def _end_predecessor(self, data: Path) -> None:
+        """Clear the way after a supervisor, or a server, that was killed."""
         lines = _pid_file(data)
         if lines and lines[0].isdigit():
             await_predecessor(int(lines[0]), str(data), self.name, data)
+            kill_strays("postgres", data)
+            # the server itself would take any process with this number for a running postmaster
+            (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _pid_file(data: Path) -> list[str]:

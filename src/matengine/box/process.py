@@ -110,6 +110,17 @@ def kill_orphans(ours: Container[int]) -> None:
                 os.waitpid(pid, 0)
 
 
+def kill_strays(program: str, cwd: Path) -> None:
+    """SIGKILL to processes of this program that still work in a folder whose server is dead."""
+    for pid in _processes():
+        with suppress(OSError):
+            process = Path(f"/proc/{pid}")
+            if (process / "cwd").readlink() == cwd and (
+                (process / "comm").read_text().strip() == program
+            ):
+                os.kill(pid, signal.SIGKILL)
+
+
 def await_predecessor(pid: int, mark: str, name: str, folder: Path) -> None:
     """Wait for a server that a killed supervisor left behind; its death signal is under way.
 
@@ -173,9 +184,12 @@ def _command_line(pid: int) -> str:
     return b" ".join(words).decode(errors="replace")
 
 
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
 def _children() -> list[int]:
-    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in numbers if _state_and_parent(pid)[1] == os.getpid()]
+    return [pid for pid in _processes() if _state_and_parent(pid)[1] == os.getpid()]
 
 
 def _state_and_parent(pid: int) -> tuple[str, int]:

@@ -8,7 +8,6 @@ from matengine.box.accounts import give, place, service_account
 from matengine.box.binaries import redis_server
 from matengine.box.endpoint import (
     LOOPBACK,
-    port_is_free,
     read_endpoint,
     usable_endpoint,
 )
@@ -58,7 +57,6 @@ class PrivateRedis(Service):
             ),
         )
         give(configuration, account)
-        self._port = endpoint.port
         self.process = spawn(
             [redis_server(), configuration],
             log=self.log,
@@ -74,9 +72,6 @@ class PrivateRedis(Service):
                 return bool(client.ping())
         except redis.RedisError:
             return False
-
-    def port_lost(self) -> bool:
-        return not self.running and not port_is_free(self._port)
 
     def _end_predecessor(self, home: Path) -> None:
         file = home / "redis.pid"

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from matengine.errors import Unavailable
 
 # crash recovery of a box replays at most max_wal_size; slow disks need minutes for it
 START_PATIENCE_S = 600.0
-PORT_ATTEMPTS = 3
+ATTEMPTS = 3
 
 
 class Service(ABC):
@@ -35,25 +36,23 @@ class Service(ABC):
         """Whether the process that we launched is alive."""
         return self.process is not None and self.process.poll() is None
 
-    def port_lost(self) -> bool:
-        """Whether the process died because something else took its port meanwhile."""
-        return False
-
     def start(self, give_up: Callable[[], bool] = lambda: False) -> None:
         """Launch and wait until ready; raises Unavailable with the end of the log otherwise.
 
-        `give_up` is asked while waiting; where it says so, start returns at once.
+        `give_up` is asked while waiting; where it says so, start returns at once. A process that
+        ends is tried again, because something else may just have taken its port.
         """
-        for _ in range(PORT_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            time.sleep(attempt)
             self.launch()
             wait_until(lambda: give_up() or not self.running or self.ready(), START_PATIENCE_S)
             if give_up() or (self.running and self.ready()):
                 return
-            reason = "did not become ready" if self.running else "ended while it started"
-            lost = self.port_lost()
-            self.stop()
-            if not lost:
+            if self.running:
                 break
+            self.bury()
+        reason = "did not become ready" if self.running else "ended while it started"
+        self.stop()
         raise Unavailable(f"{self.name} {reason}: {tail(self.log)}", f"Its log is {self.log}.")
 
     def stop(self) -> None:

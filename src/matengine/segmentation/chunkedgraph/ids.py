@@ -44,7 +44,8 @@ def n_layers_for(chunks: ArrayLike) -> int:
 
 def layer_of(ids: ArrayLike) -> Ids:
     """The layer of each id, same shape."""
-    return np.asarray(ids, np.int64) >> LAYER_SHIFT
+    layers: Ids = np.asarray(ids, np.int64) >> LAYER_SHIFT
+    return layers
 
 
 def chunk_of(ids: ArrayLike, n_layers: int) -> Ids:
@@ -52,14 +53,16 @@ def chunk_of(ids: ArrayLike, n_layers: int) -> Ids:
     ids = np.asarray(ids, np.int64)
     bits = spatial_bits(_one_layer(ids), n_layers) if ids.size else 1
     shifts = LAYER_SHIFT - bits * np.array([1, 2, 3])
-    return (ids[..., None] >> shifts) & ((1 << bits) - 1)
+    xyz: Ids = (ids[..., None] >> shifts) & ((1 << bits) - 1)
+    return xyz
 
 
 def segment_of(ids: ArrayLike, n_layers: int) -> Ids:
     """The segment number of each id; all ids must be of one layer."""
     ids = np.asarray(ids, np.int64)
     bits = spatial_bits(_one_layer(ids), n_layers) if ids.size else 1
-    return ids & ((1 << (LAYER_SHIFT - 3 * bits)) - 1)
+    segments: Ids = ids & ((1 << (LAYER_SHIFT - 3 * bits)) - 1)
+    return segments
 
 
 def make_ids(layer: int, chunks: ArrayLike, segments: ArrayLike, n_layers: int) -> Ids:
@@ -73,7 +76,8 @@ def make_ids(layer: int, chunks: ArrayLike, segments: ArrayLike, n_layers: int) 
     if np.any((xyz < 0) | (xyz >= 1 << bits)) or np.any((segment < 0) | (segment >= 1 << room)):
         raise Invalid(f"A chunk or segment number does not fit an id of layer {layer}.")
     shifts = LAYER_SHIFT - bits * np.array([1, 2, 3])
-    return (np.int64(layer) << LAYER_SHIFT) | (xyz << shifts).sum(-1) | segment
+    ids: Ids = (np.int64(layer) << LAYER_SHIFT) | (xyz << shifts).sum(-1) | segment
+    return ids
 
 
 def root_ids(first_segment: int, count: int, n_layers: int) -> Ids:

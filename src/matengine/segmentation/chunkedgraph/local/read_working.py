@@ -1,0 +1,109 @@
+"""Reads the working set of a batch of operations: the touched objects as they are now."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matengine.errors import Invalid
+from matengine.segmentation.chunkedgraph.local.store import Meta, Store
+from matengine.segmentation.chunkedgraph.local.working import NONE, Change, WorkingSet
+from matengine.segmentation.chunkedgraph.protocol import Ids
+
+Edges = tuple[Ids, Ids, NDArray[np.float32], Ids, NDArray[np.bool_]]
+"""a, b, affinity (NaN: none), area (NONE: none), whether active."""
+
+
+def read_working_set(store: Store, meta: Meta, changes: Sequence[Change]) -> WorkingSet:
+    """All that `changes` need; raises Invalid where they name a supervoxel the graph lacks."""
+    if meta.n_layers is None:
+        raise Invalid(f"The chunkedgraph '{store.name}' is empty.")
+    ends = np.unique(np.concatenate([change.ends for change in changes]))
+    supervoxels, fragment = known_members(store, ends)
+    if len(supervoxels) < len(ends):
+        missing = np.setdiff1d(ends, supervoxels)
+        raise Invalid(f"The chunkedgraph '{store.name}' has no supervoxel {missing[0]}.")
+    root_of, fragments = _objects(store, np.unique(fragment))
+    whole = any(change.kind != "merge" for change in changes)
+    if whole:
+        supervoxels, fragment = _members(store, np.array(list(root_of), np.int64))
+    pairs = np.concatenate([change.edges for change in changes])
+    a, b, affinity, area, active = _edges(store, supervoxels if whole else ends[:0], pairs)
+    return WorkingSet(
+        supervoxels, fragment, root_of, fragments,
+        np.searchsorted(supervoxels, a), np.searchsorted(supervoxels, b), affinity, area, active,
+        meta.n_layers, meta.next_segment, meta.next_fragment,
+    )  # fmt: skip
+
+
+def known_members(store: Store, supervoxels: Ids) -> tuple[Ids, Ids]:
+    """Those of the supervoxels that the graph has, sorted, and the fragments of them now."""
+    return _sorted(
+        *store.row(
+            "SELECT coalesce(array_agg(m.supervoxel_id), '{{}}'),"
+            " coalesce(array_agg(m.fragment), '{{}}')"
+            " FROM unnest(%s) AS s(id)"
+            " JOIN {g}.member m ON m.supervoxel_id = s.id AND m.to_ms = {never}",
+            supervoxels,
+        )
+    )
+
+
+def _objects(store: Store, some: Ids) -> tuple[dict[int, int], dict[int, list[int]]]:
+    """All fragments of the objects of some fragments: fragment -> root and root -> fragments."""
+    every, roots = store.row(
+        "SELECT array_agg(fragment), array_agg(root_id) FROM {g}.fragment_root"
+        " WHERE to_ms = {never} AND root_id IN"
+        "  (SELECT r.root_id FROM unnest(%s) AS s(id)"
+        "   JOIN {g}.fragment_root r ON r.fragment = s.id AND r.to_ms = {never})",
+        some,
+    )
+    root_of = dict(zip(every.tolist(), roots.tolist(), strict=True))
+    fragments: dict[int, list[int]] = {}
+    for fragment, root in root_of.items():
+        fragments.setdefault(root, []).append(fragment)
+    return root_of, fragments
+
+
+def _members(store: Store, fragments: Ids) -> tuple[Ids, Ids]:
+    return _sorted(
+        *store.row(
+            "SELECT array_agg(m.supervoxel_id), array_agg(m.fragment)"
+            " FROM unnest(%s) AS s(id)"
+            " JOIN {g}.member m ON m.fragment = s.id AND m.to_ms = {never}",
+            fragments,
+        )
+    )
+
+
+def _edges(store: Store, supervoxels: Ids, pairs: Ids) -> Edges:
+    """The active edges of all these supervoxels, and the newest state of these pairs; sorted."""
+    stored = store.row(
+        "WITH wanted AS ("
+        " SELECT e.* FROM unnest(%s) AS s(id) JOIN {g}.edge e ON e.a = s.id"
+        "  WHERE e.to_ms = {never}"
+        " UNION ALL (SELECT DISTINCT ON (e.a, e.b) e.* FROM unnest(%s, %s) AS p(a, b)"
+        "  JOIN {g}.edge e ON e.a = p.a AND e.b = p.b ORDER BY e.a, e.b, e.from_ms DESC))"
+        " SELECT coalesce(array_agg(a), '{{}}'), coalesce(array_agg(b), '{{}}'),"
+        " coalesce(array_agg(coalesce(affinity, 'NaN')), '{{}}'),"
+        " coalesce(array_agg(coalesce(area, -1)), '{{}}'),"
+        " coalesce(array_agg((to_ms = {never})::int::bigint), '{{}}') FROM wanted",
+        supervoxels, pairs[:, 0].copy(), pairs[:, 1].copy(),
+    )  # fmt: skip
+    k = len(pairs)
+    a = np.concatenate([stored[0], pairs[:, 0]])
+    b = np.concatenate([stored[1], pairs[:, 1]])
+    affinity = np.concatenate([stored[2], np.full(k, np.nan, np.float32)])
+    area = np.concatenate([stored[3], np.full(k, NONE)])
+    active = np.concatenate([stored[4], np.zeros(k, np.int64)]).astype(bool)
+    order = np.lexsort((b, a))  # stable: what the database knows comes before what is new
+    a, b = a[order], b[order]
+    first = np.ones(len(a), bool)
+    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+    kept = order[first]
+    return a[first], b[first], affinity[kept], area[kept], active[kept]
+
+
+def _sorted(keys: Ids, values: Ids) -> tuple[Ids, Ids]:
+    order = np.argsort(keys)
+    return keys[order], values[order]

@@ -1,0 +1,133 @@
+"""Writes what a batch of operations changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from matengine.segmentation.chunkedgraph.local.store import NEVER, Store
+from matengine.segmentation.chunkedgraph.local.working import NONE, Event, Outcome, WorkingSet
+from matengine.segmentation.chunkedgraph.protocol import Ids
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Events of one table as rows: ended ones are there already, the others are new."""
+
+    ended: Ids
+    ended_ms: Ids
+    keys: Ids
+    values: Ids
+    from_ms: Ids
+    to_ms: Ids
+
+
+def spans(events: Sequence[Event]) -> Spans:
+    """Each event ends its key's row and opens one until the key's next event.
+
+    A value of NONE opens nothing. Events come in order of time.
+    """
+    empty = [np.empty(0, np.int64)]
+    keys = np.concatenate(empty + [event[0] for event in events])
+    values = np.concatenate(empty + [event[1] for event in events])
+    times = np.concatenate(empty + [np.full(len(event[0]), event[2]) for event in events])
+    order = np.argsort(keys, kind="stable")
+    keys, values, times = keys[order], values[order], times[order]
+    follows = np.zeros(len(keys), bool)  # the event before has the same key
+    follows[1:] = keys[1:] == keys[:-1]
+    until = np.full(len(keys), NEVER, np.int64)
+    until[:-1][follows[1:]] = times[1:][follows[1:]]
+    opens = values != NONE
+    return Spans(
+        keys[~follows], times[~follows], keys[opens], values[opens], times[opens], until[opens]
+    )
+
+
+def write(store: Store, working: WorkingSet, outcomes: Sequence[Outcome]) -> None:
+    """Write the log of a working set and its operations."""
+    _write_members(store, spans(working.log.members))
+    _write_fragments(store, spans(working.log.fragments))
+    _write_edges(store, working, spans(working.log.edges))
+    _write_roots(store, working)
+    _write_operations(store, outcomes)
+
+
+def _write_members(store: Store, rows: Spans) -> None:
+    if len(rows.ended):
+        store.run(
+            "UPDATE {g}.member SET to_ms = c.at FROM unnest(%s, %s) AS c(id, at)"
+            " WHERE supervoxel_id = c.id AND to_ms = {never}",
+            rows.ended, rows.ended_ms,
+        )  # fmt: skip
+    store.copy("member", {"supervoxel_id": rows.keys, "fragment": rows.values} | _times(rows))
+
+
+def _write_fragments(store: Store, rows: Spans) -> None:
+    store.run(
+        "UPDATE {g}.fragment_root SET to_ms = c.at FROM unnest(%s, %s) AS c(id, at)"
+        " WHERE fragment = c.id AND to_ms = {never}",
+        rows.ended, rows.ended_ms,
+    )  # fmt: skip
+    store.copy("fragment_root", {"fragment": rows.keys, "root_id": rows.values} | _times(rows))
+
+
+def _write_edges(store: Store, working: WorkingSet, rows: Spans) -> None:
+    a, b = working.supervoxels[working.a], working.supervoxels[working.b]
+    if len(rows.ended):
+        store.run(
+            "UPDATE {g}.edge SET to_ms = c.at FROM unnest(%s, %s, %s) AS c(a, b, at)"
+            " WHERE edge.a = c.a AND edge.b = c.b AND to_ms = {never}",
+            a[rows.ended], b[rows.ended], rows.ended_ms,
+        )  # fmt: skip
+    affinity, area = working.affinity[rows.keys], working.area[rows.keys]
+    columns = {
+        "a": a[rows.keys],
+        "b": b[rows.keys],
+        "affinity": pa.array(affinity, mask=np.isnan(affinity)),
+        "area": pa.array(area, mask=area == NONE),
+    }
+    store.copy("edge", columns | _times(rows))
+
+
+def _times(rows: Spans) -> dict[str, Ids]:
+    return {"from_ms": rows.from_ms, "to_ms": rows.to_ms}
+
+
+def _write_roots(store: Store, working: WorkingSet) -> None:
+    made, retired = working.log.made, working.log.retired
+    open_end = (NEVER, None)
+    store.copy(
+        "root",
+        {
+            "root_id": pa.array(made, pa.int64()),
+            "created_ms": pa.array([at for at, _ in made.values()], pa.int64()),
+            "created_by": pa.array([by for _, by in made.values()], pa.int64()),
+            "expired_ms": pa.array([retired.get(r, open_end)[0] for r in made], pa.int64()),
+            "retired_by": pa.array([retired.get(r, open_end)[1] for r in made], pa.int64()),
+        },
+    )
+    older = [root for root in retired if root not in made]
+    ends = np.array([retired[root] for root in older], np.int64).reshape(-1, 2)
+    store.run(
+        "UPDATE {g}.root r SET expired_ms = c.at, retired_by = c.by"
+        " FROM unnest(%s, %s, %s) AS c(id, at, by) WHERE r.root_id = c.id",
+        np.array(older, np.int64), ends[:, 0].copy(), ends[:, 1].copy(),
+    )  # fmt: skip
+    links = np.array(working.log.formers, np.int64).reshape(-1, 2)
+    store.copy("root_former", {"root_id": links[:, 0], "former_id": links[:, 1]})
+
+
+def _write_operations(store: Store, outcomes: Sequence[Outcome]) -> None:
+    store.run_many(
+        "INSERT INTO {g}.operation (operation_id, at_ms, kind, user_id, undo_of,"
+        " source_ids, sink_ids, edges_a, edges_b) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [_operation(outcome) for outcome in outcomes],
+    )
+
+
+def _operation(outcome: Outcome) -> tuple[Any, ...]:
+    change, edges = outcome.change, outcome.edges
+    plain = (change.operation_id, change.at_ms, change.kind, change.user_id, change.undo_of)
+    return (*plain, change.sources, change.sinks, edges[:, 0].copy(), edges[:, 1].copy())

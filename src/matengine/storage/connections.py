@@ -45,6 +45,11 @@ def open_connection(conninfo: str, *, autocommit: bool = False) -> Connection:
     return conn
 
 
+def conninfo_of(conn: Connection) -> str:
+    """The connection string that opens another connection like this one."""
+    return make_conninfo(conn.info.dsn, password=conn.info.password)
+
+
 def connect(aligned_volume: str, *, url: str | None = None, autocommit: bool = False) -> Connection:
     """Connect to an aligned volume; raises NotFound where there is none of this name."""
     known = aligned_volumes(url)

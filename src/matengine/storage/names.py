@@ -1,11 +1,13 @@
 """Names that users choose and that become SQL identifiers."""
 
+import hashlib
 import re
 
 from matengine.errors import Invalid
 
-# PostgreSQL cuts identifiers at 63 bytes; history and index names add to a table's name
+# PostgreSQL cuts identifiers at 63 bytes without a word; views and indexes add to a name
 MAX_BYTES = 48
+_POSTGRES_MAX = 63
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -18,3 +20,15 @@ def check_name(name: str, what: str) -> str:
             "not starting with a digit.",
         )
     return name
+
+
+def joined(table: str, segmentation: str) -> str:
+    """The name of what belongs to an annotation table in a segmentation: `table__segmentation`.
+
+    A pair too long for PostgreSQL is cut and told apart by a hash.
+    """
+    name = f"{table}__{segmentation}"
+    if len(name) <= _POSTGRES_MAX:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return f"{name[: _POSTGRES_MAX - 12]}__{digest}"

@@ -93,7 +93,8 @@ CREATE TABLE matengine.version (
   expires_on timestamptz,
   pinned boolean NOT NULL DEFAULT false,
   note text NOT NULL DEFAULT '',
-  PRIMARY KEY (datastack, version));
+  PRIMARY KEY (datastack, version),
+  FOREIGN KEY (datastack) REFERENCES matengine.datastack ON DELETE CASCADE);
 
 -- ── work ────────────────────────────────────────────────────────────────────
 CREATE TABLE matengine.run (
@@ -114,18 +115,19 @@ CREATE TABLE matengine.run (
   finished timestamptz);
 -- one epoch at a time
 CREATE UNIQUE INDEX run_one_at_a_time ON matengine.run (datastack)
-  WHERE status = 'running';
+  WHERE status = 'running' AND epoch IS NOT NULL;
 
 CREATE TABLE matengine.unit (
   unit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   run_id bigint NOT NULL REFERENCES matengine.run ON DELETE CASCADE,
-  phase text NOT NULL,
-  table_name text,
-  first_id bigint,
-  last_id bigint,
+  kind text NOT NULL,
+  table_name text NOT NULL,
+  first_id bigint,                          -- a range of ids, or of roots where it applies rows;
+  last_id bigint,                           -- NULL is open
   state text NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'working', 'done', 'failed')),
   attempts integer NOT NULL DEFAULT 0,
-  lease_until timestamptz,
+  lease_until timestamptz,                  -- nobody else takes it before
+  sent timestamptz,                         -- when its message last went out
   worker text,
   error text,
   rows_added bigint NOT NULL DEFAULT 0,
@@ -134,7 +136,7 @@ CREATE TABLE matengine.unit (
   hash_change numeric NOT NULL DEFAULT 0,
   gap_change bigint NOT NULL DEFAULT 0,
   finished timestamptz);
-CREATE INDEX ON matengine.unit (run_id, phase, state);
+CREATE INDEX ON matengine.unit (run_id, state);
 
 -- the roots that expired since the last epoch, found once a run
 CREATE TABLE matengine.expired_root (
@@ -154,6 +156,52 @@ CREATE TABLE matengine.lookup_failure (
   PRIMARY KEY (datastack, table_name, id, point));
 """
 
+# One queue row for each run of consecutive ids, so that a load of a million rows is one row.
+TRIGGERS = """
+CREATE FUNCTION matengine.note_writer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  -- Shared: writers never wait for each other. An epoch lists the holders and waits for them.
+  PERFORM pg_advisory_xact_lock_shared(1835103329, 0);
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION matengine.enqueue(target text, what text, ids bigint[], dues timestamptz[])
+RETURNS void LANGUAGE sql AS $$
+  INSERT INTO matengine.change (datastack, table_name, kind, first_id, last_id, due)
+  SELECT d.name, target, what, r.first_id, r.last_id, r.due
+  FROM (SELECT min(id) AS first_id, max(id) AS last_id, min(due) AS due
+        FROM (SELECT id, due, id - row_number() OVER (ORDER BY id) AS run
+              FROM unnest(ids, dues) AS u(id, due)) AS numbered
+        GROUP BY run) AS r
+  CROSS JOIN matengine.datastack AS d;
+$$;
+
+CREATE FUNCTION matengine.note_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM matengine.enqueue(TG_TABLE_NAME, 'insert', array_agg(id), array_agg(created))
+  FROM new_rows HAVING count(*) > 0;
+  PERFORM matengine.enqueue(TG_TABLE_NAME, 'delete', array_agg(id), array_agg(deleted))
+  FROM new_rows WHERE deleted IS NOT NULL HAVING count(*) > 0;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION matengine.note_update() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM matengine.enqueue(TG_TABLE_NAME, 'delete', array_agg(n.id), array_agg(n.deleted))
+  FROM new_rows AS n JOIN old_rows AS o USING (id)
+  WHERE n.deleted IS NOT NULL AND n.deleted IS DISTINCT FROM o.deleted HAVING count(*) > 0;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION matengine.note_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM matengine.enqueue(TG_TABLE_NAME, 'delete', array_agg(id), array_agg(clock_timestamp()))
+  FROM old_rows HAVING count(*) > 0;
+  RETURN NULL;
+END $$;
+"""
+
 
 def upgrade() -> None:
     op.execute(CATALOGUE.replace(":", "\\:"))
+    op.execute(TRIGGERS.replace(":", "\\:"))

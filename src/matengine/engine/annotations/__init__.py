@@ -1,0 +1,1 @@
+"""Live annotation tables, in the layout the CAVE annotation service writes."""

@@ -1,0 +1,154 @@
+"""Datastacks: an aligned volume with one segmentation."""
+
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from matengine.engine.annotations import changes
+from matengine.errors import Conflict, Invalid, NotFound, did_you_mean
+from matengine.segmentation.chunkedgraph.client import HttpGraph
+from matengine.segmentation.chunkedgraph.local import LocalGraph
+from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
+from matengine.segmentation.volume import Volume, open_volume
+from matengine.storage import connections, writers
+from matengine.storage.connections import Connection
+from matengine.storage.names import check_name
+
+LOCAL = "local"
+GAP_POLICIES = ("publish-with-gaps", "refuse")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Voxels and roots. `graph` is 'local' for the embedded chunkedgraph, else a server's URL."""
+
+    name: str
+    volume: str | None = None
+    resolution_nm: list[float] | None = None
+    chunk_size: list[int] | None = None
+    graph: str = LOCAL
+
+
+@dataclass(frozen=True)
+class Datastack:
+    """A datastack as the catalogue has it."""
+
+    name: str
+    description: str
+    segmentation: Segmentation
+    gap_policy: str
+
+
+def create(
+    conn: Connection,
+    name: str,
+    segmentation: Segmentation,
+    *,
+    description: str = "",
+    gap_policy: str = "publish-with-gaps",
+) -> Datastack:
+    """Enter a datastack and queue all rows of all annotation tables for its first epoch.
+
+    Waits for transactions that write to annotation tables. Raises Conflict where the name is
+    taken and Invalid for a bad name or policy.
+    """
+    check_name(name, "a datastack")
+    check_name(segmentation.name, "a segmentation")
+    if gap_policy not in GAP_POLICIES:
+        raise Invalid(f"'{gap_policy}' is no gap policy.", f"Use one of {', '.join(GAP_POLICIES)}.")
+    writers.keep_out(conn)
+    if name in names(conn):
+        raise Conflict(f"The datastack '{name}' exists already.")
+    conn.execute(
+        "INSERT INTO matengine.segmentation (name, volume, resolution_nm, chunk_size, graph)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        (
+            segmentation.name,
+            segmentation.volume,
+            segmentation.resolution_nm,
+            segmentation.chunk_size,
+            segmentation.graph,
+        ),
+    )
+    conn.execute(
+        "INSERT INTO matengine.datastack (name, description, segmentation, gap_policy)"
+        " VALUES (%s, %s, %s, %s)",
+        (name, description, segmentation.name, gap_policy),
+    )
+    for (table,) in conn.execute(
+        "SELECT table_name FROM public.annotation_table_metadata WHERE valid"
+    ).fetchall():
+        changes.enqueue_all(conn, table, name)
+    return Datastack(name, description, segmentation, gap_policy)
+
+
+def names(conn: Connection) -> list[str]:
+    """The datastacks of this aligned volume, sorted."""
+    return [n for (n,) in conn.execute("SELECT name FROM matengine.datastack ORDER BY name")]
+
+
+def get(conn: Connection, name: str) -> Datastack:
+    """The datastack of this name; raises NotFound."""
+    with conn.cursor() as cursor:
+        row = cursor.execute(
+            "SELECT segmentation, description, gap_policy FROM matengine.datastack WHERE name = %s",
+            (name,),
+        ).fetchone()
+    if row is None:
+        raise NotFound(f"There is no datastack '{name}'.", did_you_mean(name, names(conn)))
+    segmentation, description, policy = row
+    with conn.cursor(row_factory=class_row(Segmentation)) as cursor:
+        found = cursor.execute(
+            "SELECT name, volume, resolution_nm, chunk_size, graph"
+            " FROM matengine.segmentation WHERE name = %s",
+            (segmentation,),
+        ).fetchone()
+    assert found is not None  # a foreign key
+    return Datastack(name, description, found, policy)
+
+
+def find(name: str | None = None) -> tuple[str, str]:
+    """The (aligned volume, datastack) of a datastack's name on this server.
+
+    Without a name the only one there is. Raises NotFound, or Invalid where it is not clear which
+    is meant.
+    """
+    places = {
+        datastack: volume
+        for volume in connections.aligned_volumes()
+        for datastack in _names_in(volume)
+    }
+    if name is None:
+        if len(places) == 1:
+            ((datastack, volume),) = places.items()
+            return volume, datastack
+        if places:
+            raise Invalid(
+                "There is more than one datastack.", f"Name one of: {', '.join(sorted(places))}."
+            )
+        raise NotFound("There is no datastack yet.", "Import one: matengine import FOLDER.")
+    if name not in places:
+        raise NotFound(f"There is no datastack '{name}'.", did_you_mean(name, places))
+    return places[name], name
+
+
+def _names_in(volume: str) -> list[str]:
+    with connections.open_connection(connections.database_url(volume)) as conn:
+        return names(conn)
+
+
+def open_graph(conn: Connection, segmentation: Segmentation) -> ChunkedGraph:
+    """The chunkedgraph of a segmentation: the embedded one on `conn`, or a server's client."""
+    if segmentation.graph == LOCAL:
+        return LocalGraph(conn, segmentation.name)
+    return HttpGraph(segmentation.graph, segmentation.name)
+
+
+def open_segmentation_volume(segmentation: Segmentation) -> Volume:
+    """The volume of supervoxels; raises Invalid where the segmentation has none."""
+    if segmentation.volume is None:
+        raise Invalid(
+            f"The segmentation '{segmentation.name}' has no volume, "
+            "so points cannot be looked up in it."
+        )
+    return open_volume(segmentation.volume, resolution_nm=segmentation.resolution_nm)

@@ -1,0 +1,1 @@
+"""Points to supervoxels to roots, for rows that need them."""

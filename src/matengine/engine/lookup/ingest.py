@@ -1,0 +1,66 @@
+"""Looking up new rows as soon as they are in, before an epoch wants them."""
+
+import numpy as np
+
+from matengine.engine import datastacks
+from matengine.engine.runs import runs, units
+from matengine.engine.runs.runs import Run
+from matengine.engine.runs.units import MAX_ATTEMPTS, Effect, Unit
+from matengine.engine.versions import layout, resolve
+from matengine.engine.versions.collect import BLOCK
+from matengine.storage.connections import Connection
+
+
+def start(conn: Connection, datastack: str) -> int:
+    """Begin to look up the supervoxels of all rows that are new; gives the run. Commits."""
+    with conn.transaction():
+        datastacks.get(conn, datastack)
+        return runs.enter(conn, datastack, "ingest")
+
+
+def ready(conn: Connection, run: Run) -> bool:
+    """At once: what commits later is looked up later."""
+    return True
+
+
+def plan_lookup(conn: Connection, run: Run) -> None:
+    """Units for the runs of inserts that no epoch has taken up."""
+    for table in layout.of_run(conn, run):
+        if not table.supervoxels:
+            continue
+        layout.create(conn, table)
+        inserted = conn.execute(
+            "SELECT first_id, last_id FROM matengine.change WHERE datastack = %s"
+            " AND table_name = %s AND kind = 'insert' AND epoch IS NULL ORDER BY first_id",
+            (run.datastack, table.table),
+        ).fetchall()
+        units.plan(conn, run.run_id, "lookup", table.table, _blocks(inserted))
+
+
+def _blocks(inserted: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Short neighbouring runs together, up to BLOCK ids a unit; a long run is one."""
+    blocks: list[tuple[int, int]] = []
+    for first, last in inserted:
+        if blocks and last - blocks[-1][0] < BLOCK:
+            blocks[-1] = (blocks[-1][0], max(last, blocks[-1][1]))
+        else:
+            blocks.append((first, last))
+    return blocks
+
+
+def look_up(conn: Connection, run: Run, unit: Unit) -> None:
+    """The work of a unit: supervoxels of rows that have none, kept in the staging table."""
+    table = layout.of_unit(conn, run, unit)
+    segmentation = datastacks.get(conn, run.datastack).segmentation
+    rows = resolve.read(
+        conn, table, run, unit, segmentation, last_try=unit.attempts >= MAX_ATTEMPTS
+    )
+    known = np.all(rows.known, axis=0)
+    rows.ids = rows.ids[known]
+    rows.supervoxels = [ids[known] for ids in rows.supervoxels]
+    rows.known = [mask[known] for mask in rows.known]
+    conn.commit()
+    units.hold(conn, unit)
+    resolve.stage(conn, table, rows, None)
+    units.finish(conn, unit, Effect())
+    conn.commit()

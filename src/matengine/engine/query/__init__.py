@@ -1,0 +1,1 @@
+"""Questions to versions: one relation for each table and moment, filtered, as Arrow."""

@@ -1,0 +1,131 @@
+"""Runs: start, look at, cancel. What a run does is its workflow's business."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from matengine.errors import NotFound
+from matengine.storage.connections import Connection
+
+_SELECT = (
+    "SELECT run_id, datastack, workflow, epoch, version, time, previous, phase, status, error,"
+    " parameters, started, beat, finished FROM matengine.run"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the catalogue has it.
+
+    `epoch`, `time` and `previous` (the time of the epoch before) are set where it makes an epoch,
+    `version` where it publishes one.
+    """
+
+    run_id: int
+    datastack: str
+    workflow: str
+    epoch: int | None
+    version: int | None
+    time: datetime | None
+    previous: datetime | None
+    phase: str
+    status: str
+    error: str | None
+    parameters: dict[str, Any]
+    started: datetime
+    beat: datetime
+    finished: datetime | None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How far the units of a run are; `faults` are the latest words of those that stumbled."""
+
+    done: int
+    total: int
+    faults: list[str]
+
+
+def enter(
+    conn: Connection,
+    datastack: str,
+    workflow: str,
+    *,
+    epoch: int | None = None,
+    version: int | None = None,
+    time: datetime | None = None,
+    previous: datetime | None = None,
+    **parameters: Any,
+) -> int:
+    """Write the row of a new run and give its number.
+
+    Raises psycopg's UniqueViolation where it makes an epoch and another run does too.
+    """
+    row = conn.execute(
+        "INSERT INTO matengine.run (datastack, workflow, epoch, version, time, previous,"
+        " parameters, phase) VALUES (%s, %s, %s, %s, %s, %s, %s, 'wait') RETURNING run_id",
+        (datastack, workflow, epoch, version, time, previous, Jsonb(parameters)),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def get(conn: Connection, run_id: int) -> Run:
+    """One run; raises NotFound."""
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        run = cursor.execute(_SELECT + " WHERE run_id = %s", (run_id,)).fetchone()
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.", "See: matengine runs.")
+    return run
+
+
+def lock(conn: Connection, run_id: int, *, wait: bool) -> Run | None:
+    """A running run, held until the transaction ends.
+
+    None where it is not running any more, or, without `wait`, where another process holds it.
+    """
+    # not FOR UPDATE: units that enter units refer to this row
+    ending = "FOR NO KEY UPDATE" if wait else "FOR NO KEY UPDATE SKIP LOCKED"
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(
+            _SELECT + " WHERE run_id = %s AND status = 'running' " + ending, (run_id,)
+        ).fetchone()
+
+
+def listed(conn: Connection, datastack: str | None = None, limit: int = 50) -> list[Run]:
+    """The latest runs, newest first."""
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(
+            _SELECT + " WHERE %s::text IS NULL OR datastack = %s ORDER BY run_id DESC LIMIT %s",
+            (datastack, datastack, limit),
+        ).fetchall()
+
+
+def running(conn: Connection) -> list[int]:
+    """The runs that have not ended."""
+    rows = conn.execute("SELECT run_id FROM matengine.run WHERE status = 'running' ORDER BY 1")
+    return [int(run_id) for (run_id,) in rows]
+
+
+def tally(conn: Connection, run_id: int) -> Tally:
+    """How far a run is."""
+    row = conn.execute(
+        "SELECT count(*) FILTER (WHERE state = 'done'), count(*),"
+        " coalesce(array_agg(error) FILTER (WHERE error IS NOT NULL), '{}')"
+        " FROM matengine.unit WHERE run_id = %s",
+        (run_id,),
+    ).fetchone()
+    assert row is not None
+    return Tally(*row)
+
+
+def end(conn: Connection, run_id: int, status: str, error: str | None = None) -> None:
+    """Close a run; its status is one of done, failed, cancelled."""
+    conn.execute(
+        "UPDATE matengine.run SET status = %s, error = %s, finished = now(), beat = now()"
+        " WHERE run_id = %s",
+        (status, error, run_id),
+    )

@@ -1,0 +1,1 @@
+"""Epochs and versions: what changed, written once and never again."""

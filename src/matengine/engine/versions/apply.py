@@ -1,0 +1,159 @@
+"""Applying: write the staged rows into history, in the order of their roots."""
+
+from itertools import pairwise
+
+from psycopg import sql
+
+from matengine.engine.runs import units
+from matengine.engine.runs.runs import Run
+from matengine.engine.runs.units import Effect, Unit
+from matengine.engine.versions import fingerprint, layout, publish
+from matengine.engine.versions.layout import OPEN, Layout
+from matengine.storage.connections import Connection
+
+# Rows that one unit writes in one transaction
+BLOCK = 250_000
+
+
+def ranges(conn: Connection, table: Layout, run: Run) -> list[tuple[int | None, int | None]]:
+    """Ranges of the ordering root that split the epoch's staged rows into about BLOCK each.
+
+    The first and the last range are open. Empty where nothing is staged.
+    """
+    row = conn.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE wanted = %s").format(table.staging), (run.epoch,)
+    ).fetchone()
+    assert row is not None
+    if row[0] == 0:
+        return []
+    parts = -(-row[0] // BLOCK)
+    fractions = [part / parts for part in range(1, parts)]
+    cuts = conn.execute(
+        sql.SQL(
+            "SELECT DISTINCT unnest(percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY {order}))"
+            " FROM {staging} WHERE wanted = %s ORDER BY 1"
+        ).format(order=_order(table), staging=table.staging),
+        (fractions, run.epoch),
+    ).fetchall()
+    bounds = [None, *(int(cut) for (cut,) in cuts), None]
+    # a cut begins a range, so the range before it ends one short of it
+    return [(low, None if high is None else high - 1) for low, high in pairwise(bounds)]
+
+
+def _order(table: Layout, *alias: str) -> sql.Composed:
+    """The ordering root; 0 for rows where it is not known."""
+    return sql.SQL("coalesce({}, 0)").format(sql.Identifier(*alias, table.order))
+
+
+def apply(conn: Connection, run: Run, unit: Unit) -> None:
+    """The work of an applying unit: close what changed, insert what shows now."""
+    table = layout.of_unit(conn, run, unit)
+    units.hold(conn, unit)
+    statements = Statements(table, run, unit)
+    effect = Effect()
+    conn.execute(statements.take())
+    conn.execute("ANALYZE pg_temp.taken")
+    if publish.has_history(conn, table, run):
+        conn.execute("SET LOCAL enable_seqscan = off")
+        conn.execute("SET LOCAL enable_hashjoin = off")
+        conn.execute("SET LOCAL enable_mergejoin = off")
+        conn.execute(statements.keep_unchanged())
+        row = conn.execute(statements.close()).fetchone()
+        assert row is not None
+        effect += Effect(0, row[0], -row[0], -int(row[1]), -int(row[2]))
+    row = conn.execute(statements.insert()).fetchone()
+    assert row is not None
+    effect += Effect(row[0], 0, row[0], int(row[1]), int(row[2]))
+    units.finish(conn, unit, effect)
+    conn.commit()
+
+
+class Statements:
+    """The SQL of one applying unit, with its constants as literals."""
+
+    def __init__(self, table: Layout, run: Run, unit: Unit) -> None:
+        annotation = [sql.Identifier("l", c.name) for c in table.annotation]
+        segmentation = [sql.Identifier("t", c) for c in table.supervoxels + table.roots]
+        own = [*(c.name for c in table.annotation), *table.supervoxels, *table.roots]
+        self._names = {
+            "history": table.history,
+            "staging": table.staging,
+            "live": table.live,
+            "epoch": sql.Literal(run.epoch),
+            "open": sql.Literal(OPEN),
+            "within": _within(table, unit),
+            "order": _order(table, "t"),
+            "columns": sql.SQL(", ").join(map(sql.Identifier, ["id", "created", *own])),
+            "values": sql.SQL(", ").join(
+                [
+                    sql.Identifier("l", "id"),
+                    sql.Identifier("l", "created"),
+                    *annotation,
+                    *segmentation,
+                ]
+            ),
+            "old": _row("h", table.supervoxels + table.roots),
+            "new": _row("t", table.supervoxels + table.roots),
+            "hash_closed": fingerprint.row_hash(table, "closed"),
+            "gap_closed": fingerprint.gap(table, "closed"),
+            "hash_added": fingerprint.row_hash(table, "added"),
+            "gap_added": fingerprint.gap(table, "added"),
+        }
+
+    def _sql(self, text: str) -> sql.Composed:
+        return sql.SQL(text).format(**self._names)
+
+    def take(self) -> sql.Composed:
+        """Move the unit's rows from the staging table into a temporary one.
+
+        Rows that somebody has removed from the live table meanwhile are for the next epoch.
+        """
+        return self._sql("""
+            CREATE TEMP TABLE taken (LIKE {staging}) ON COMMIT DROP;
+            WITH gone AS (
+              DELETE FROM {staging} WHERE wanted = {epoch} AND {within} RETURNING *)
+            INSERT INTO pg_temp.taken SELECT * FROM gone
+            WHERE rooted = {epoch} AND EXISTS (SELECT 1 FROM {live} AS l WHERE l.id = gone.id)
+            """)
+
+    def keep_unchanged(self) -> sql.Composed:
+        """Leave out rows that are as they were, as when a lookup failed again."""
+        return self._sql("""
+            DELETE FROM pg_temp.taken AS t USING {history} AS h
+            WHERE h.id = t.id AND h.to_epoch = {open} AND {old} IS NOT DISTINCT FROM {new}
+            """)
+
+    def close(self) -> sql.Composed:
+        return self._sql("""
+            WITH closed AS (
+              UPDATE {history} AS h SET to_epoch = {epoch} FROM pg_temp.taken AS t
+              WHERE h.id = t.id AND h.to_epoch = {open} AND h.from_epoch < {epoch}
+              RETURNING h.*)
+            SELECT count(*), coalesce(sum({hash_closed}::numeric), 0),
+                   coalesce(sum({gap_closed}), 0) FROM closed
+            """)
+
+    def insert(self) -> sql.Composed:
+        return self._sql("""
+            WITH added AS (
+              INSERT INTO {history} ({columns}, from_epoch)
+              SELECT {values}, {epoch} FROM pg_temp.taken AS t JOIN {live} AS l USING (id)
+              ORDER BY {order}, t.id
+              RETURNING *)
+            SELECT count(*), coalesce(sum({hash_added}::numeric), 0),
+                   coalesce(sum({gap_added}), 0) FROM added
+            """)
+
+
+def _within(table: Layout, unit: Unit) -> sql.Composed:
+    """The condition that a staged row is in the unit's range."""
+    conditions = [sql.SQL("true").format()]
+    if unit.first_id is not None:
+        conditions.append(sql.SQL("{} >= {}").format(_order(table), sql.Literal(unit.first_id)))
+    if unit.last_id is not None:
+        conditions.append(sql.SQL("{} <= {}").format(_order(table), sql.Literal(unit.last_id)))
+    return sql.SQL(" AND ").join(conditions)
+
+
+def _row(alias: str, columns: tuple[str, ...]) -> sql.Composed:
+    return sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(alias, c) for c in columns))

@@ -1,0 +1,199 @@
+"""Collecting: close the rows that were deleted, stage the rows whose roots must be found.
+
+Every statement finds its rows from what changed: the queue of changes, the expired roots, the
+lookups that failed. None may scan a whole table, so scans and joins that read all of one are
+switched off for the transaction: the planner would choose them on stale statistics.
+"""
+
+from typing import Any
+
+from psycopg import sql
+
+from matengine.engine.runs import units
+from matengine.engine.runs.runs import Run
+from matengine.engine.runs.units import Effect, Unit
+from matengine.engine.versions import fingerprint, layout
+from matengine.engine.versions.layout import OPEN, Layout
+from matengine.storage.connections import Connection
+
+# Rows a resolving unit takes: large enough for chunk-local lookups, a second or two of work.
+BLOCK = 50_000
+
+_BY_INDEX = """
+SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off
+"""
+
+
+def collect(conn: Connection, run: Run, unit: Unit) -> None:
+    """The work of a collecting unit: one table, one transaction."""
+    table = layout.of_unit(conn, run, unit)
+    units.hold(conn, unit)
+    conn.execute(_BY_INDEX)
+    statements = Statements(table, run)
+    conn.execute(statements.find_gone())
+    effect = _effect(conn.execute(statements.close_gone()).fetchone())
+    conn.execute(statements.stage_new())
+    conn.execute(statements.stage_failed())
+    for query in statements.stage_expired():
+        conn.execute(query)
+    staged = conn.execute(statements.staged_ranges()).fetchall()
+    units.plan(conn, run.run_id, "staged", table.table, staged)
+    for first, last in conn.execute(statements.long_runs()).fetchall():
+        fresh = conn.execute(statements.fresh_ranges(first, last)).fetchall()
+        units.plan(conn, run.run_id, "fresh", table.table, fresh)
+    units.finish(conn, unit, effect)
+    conn.commit()
+
+
+def _effect(row: tuple[Any, ...] | None) -> Effect:
+    assert row is not None
+    closed, hashes, gaps = row
+    return Effect(
+        rows_closed=closed, count_change=-closed, hash_change=-int(hashes), gap_change=-int(gaps)
+    )
+
+
+class Statements:
+    """The SQL of one table's collecting, with its constants as literals."""
+
+    def __init__(self, table: Layout, run: Run) -> None:
+        self.table = table
+        self._names = {
+            "history": table.history,
+            "staging": table.staging,
+            "live": table.live,
+            "epoch": sql.Literal(run.epoch),
+            "time": sql.Literal(run.time),
+            "open": sql.Literal(OPEN),
+            "block": sql.Literal(BLOCK),
+            "run": sql.Literal(run.run_id),
+            "datastack": sql.Literal(run.datastack),
+            "name": sql.Literal(table.table),
+            "columns": layout.names_of(table),
+            "order": sql.Identifier(table.order),
+            "supervoxels": _listed(table.supervoxels),
+            "of_history": _listed(table.supervoxels, "h"),
+            "take_over": sql.SQL("").join(
+                sql.SQL(", {c} = excluded.{c}").format(c=sql.Identifier(c))
+                for c in table.supervoxels
+            ),
+            "hash": fingerprint.row_hash(table, "closed"),
+            "gap": fingerprint.gap(table, "closed"),
+        }
+
+    def _sql(self, text: str, **more: sql.Composable) -> sql.Composed:
+        return sql.SQL(text).format(**self._names, **more)
+
+    def find_gone(self) -> sql.Composed:
+        """Rows deleted by the epoch's time, or removed from the live table altogether."""
+        return self._sql("""
+            CREATE TEMP TABLE gone ON COMMIT DROP AS
+            SELECT l.id FROM matengine.change AS c JOIN {live} AS l
+              ON l.id BETWEEN c.first_id AND c.last_id
+            WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
+              AND c.epoch = {epoch} AND l.deleted <= {time}
+            UNION
+            SELECT h.id FROM matengine.change AS c JOIN {history} AS h
+              ON h.id BETWEEN c.first_id AND c.last_id AND h.to_epoch = {open}
+            WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
+              AND c.epoch = {epoch} AND NOT EXISTS (SELECT 1 FROM {live} AS l WHERE l.id = h.id)
+            """)
+
+    def close_gone(self) -> sql.Composed:
+        """Close them, and leave an empty-interval row of each, by which a diff finds it."""
+        return self._sql("""
+            WITH closed AS (
+              UPDATE {history} AS h SET to_epoch = {epoch} FROM gone
+              WHERE h.id = gone.id AND h.to_epoch = {open} AND h.from_epoch < {epoch}
+              RETURNING h.*),
+            tombstone AS (
+              INSERT INTO {history} ({columns}, from_epoch, to_epoch)
+              SELECT {columns}, {epoch}, {epoch} FROM closed ORDER BY {order}, id)
+            SELECT count(*), coalesce(sum({hash}::numeric), 0), coalesce(sum({gap}), 0)
+            FROM closed
+            """)
+
+    def stage_new(self) -> sql.Composed:
+        """Rows of short runs of inserts; long runs become units of their own."""
+        return self._sql("""
+            INSERT INTO {staging} (id, wanted)
+            SELECT DISTINCT l.id, {epoch}::integer
+            FROM matengine.change AS c JOIN {live} AS l ON l.id BETWEEN c.first_id AND c.last_id
+            WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'insert'
+              AND c.epoch = {epoch} AND c.last_id - c.first_id < {block}
+              AND l.created <= {time} AND (l.deleted IS NULL OR l.deleted > {time})
+              AND NOT EXISTS (SELECT 1 FROM {history} AS h WHERE h.id = l.id)
+            ON CONFLICT (id) DO UPDATE SET wanted = {epoch}, rooted = NULL
+            """)
+
+    def stage_failed(self) -> sql.Composed:
+        """Rows with a lookup that failed and may heal."""
+        return self._sql(
+            """
+            INSERT INTO {staging} (id, wanted {supervoxels})
+            SELECT DISTINCT h.id, {epoch}::integer {of_history}
+            FROM matengine.lookup_failure AS f JOIN {history} AS h ON h.id = f.id
+            WHERE f.datastack = {datastack} AND f.table_name = {name} AND NOT f.permanent
+              AND h.to_epoch = {open} AND h.from_epoch < {epoch}
+            ON CONFLICT (id) DO UPDATE SET wanted = {epoch}, rooted = NULL {take_over}
+            """
+        )
+
+    def stage_expired(self) -> list[sql.Composed]:
+        """Rows that show a root which expired since the epoch before, one query a root column."""
+        return [
+            self._sql(
+                """
+                INSERT INTO {staging} (id, wanted {supervoxels})
+                SELECT h.id, {epoch}::integer {of_history}
+                FROM matengine.expired_root AS x JOIN {history} AS h ON h.{root} = x.root_id
+                WHERE x.run_id = {run} AND h.to_epoch = {open} AND h.from_epoch < {epoch}
+                ON CONFLICT (id) DO UPDATE SET wanted = {epoch}, rooted = NULL {take_over}
+                """,
+                root=sql.Identifier(root),
+            )
+            for root in self.table.roots
+        ]
+
+    def staged_ranges(self) -> sql.Composed:
+        """Ranges of BLOCK staged ids."""
+        return self._sql("""
+            SELECT min(id), max(id) FROM (
+              SELECT id, (row_number() OVER (ORDER BY id) - 1) / {block} AS part
+              FROM {staging} WHERE wanted = {epoch}) AS numbered
+            GROUP BY part ORDER BY part
+            """)
+
+    def long_runs(self) -> sql.Composed:
+        """Runs of inserts too long to stage here, those that overlap joined."""
+        return self._sql("""
+            SELECT min(first_id), max(last_id) FROM (
+              SELECT *, count(*) FILTER (WHERE first_id > before)
+                          OVER (ORDER BY first_id, seq) AS part
+              FROM (SELECT seq, first_id, last_id, coalesce(max(last_id) OVER (
+                      ORDER BY first_id, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+                      first_id - 1) AS before
+                    FROM matengine.change
+                    WHERE datastack = {datastack} AND table_name = {name} AND kind = 'insert'
+                      AND epoch = {epoch} AND last_id - first_id >= {block}) AS runs) AS parts
+            GROUP BY part ORDER BY 1
+            """)
+
+    def fresh_ranges(self, first: int, last: int) -> sql.Composed:
+        """Ranges of BLOCK ids that are in the live table."""
+        return self._sql(
+            """
+            SELECT min(id), max(id) FROM (
+              SELECT id, (row_number() OVER (ORDER BY id) - 1) / {block} AS part
+              FROM {live} WHERE id BETWEEN {first} AND {last}) AS numbered
+            GROUP BY part ORDER BY part
+            """,
+            first=sql.Literal(first),
+            last=sql.Literal(last),
+        )
+
+
+def _listed(columns: tuple[str, ...], alias: str | None = None) -> sql.Composed:
+    """Columns as the end of a list: each after a comma."""
+    named = [sql.Identifier(alias, c) if alias else sql.Identifier(c) for c in columns]
+    return sql.SQL("").join(sql.SQL(", ") + name for name in named)

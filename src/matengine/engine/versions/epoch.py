@@ -1,0 +1,188 @@
+"""Making an epoch: pick a time, then collect, resolve, apply and publish what changed."""
+
+import time
+from datetime import datetime, timedelta
+
+import psycopg
+from psycopg import sql
+
+from matengine import times
+from matengine.engine import datastacks
+from matengine.engine.runs import runs, units
+from matengine.engine.runs.runs import Run
+from matengine.engine.versions import apply, layout, publish
+from matengine.errors import Conflict, Invalid
+from matengine.storage import writers
+from matengine.storage.connections import Connection
+
+
+def start(
+    conn: Connection,
+    datastack: str,
+    workflow: str,
+    *,
+    at: datetime | None = None,
+    publish_version: bool,
+    expires_on: datetime | None = None,
+    note: str = "",
+) -> int:
+    """Begin an epoch at `at` (default: the latest time that is final); gives the run. Commits.
+
+    Raises Invalid for a time that is not after the last epoch's, lies ahead or before the
+    segmentation began, and Conflict where another run is making an epoch.
+    """
+    with conn.transaction():
+        stack = datastacks.get(conn, datastack)
+        graph = datastacks.open_graph(conn, stack.segmentation)
+        last = conn.execute(
+            "SELECT coalesce(max(epoch), 0), max(time) FROM matengine.epoch"
+            " WHERE datastack = %s AND sealed IS NOT NULL",
+            (datastack,),
+        ).fetchone()
+        assert last is not None
+        epoch, previous = last[0] + 1, last[1]
+        moment = _moment(conn, at, previous, graph.settle)
+        if moment < graph.oldest_timestamp():
+            raise Invalid(
+                f"{moment.isoformat()} is before the segmentation began.",
+                f"It began at {graph.oldest_timestamp().isoformat()}.",
+            )
+        version = _next_version(conn, datastack) if publish_version else None
+        try:
+            with conn.transaction():
+                run_id = runs.enter(
+                    conn,
+                    datastack,
+                    workflow,
+                    epoch=epoch,
+                    version=version,
+                    time=moment,
+                    previous=previous,
+                    writers=writers.listed(conn),
+                )
+        except psycopg.errors.UniqueViolation:
+            raise Conflict(
+                f"Another run is making an epoch of '{datastack}'.", "See: matengine runs."
+            ) from None
+        conn.execute(
+            "INSERT INTO matengine.epoch (datastack, epoch, time) VALUES (%s, %s, %s)",
+            (datastack, epoch, moment),
+        )
+        if version is not None:
+            conn.execute(
+                "INSERT INTO matengine.version"
+                " (datastack, version, epoch, status, expires_on, note) VALUES (%s, %s, %s, 'RUNNING', %s, %s)",
+                (datastack, version, epoch, expires_on, note),
+            )
+    return run_id
+
+
+def _moment(
+    conn: Connection, at: datetime | None, previous: datetime | None, settle: timedelta
+) -> datetime:
+    latest = times.floor_ms(_clock(conn) - settle)
+    moment = latest if at is None else times.floor_ms(at)
+    if at is None and previous is not None and settle == timedelta():
+        while moment <= previous:  # two epochs within a millisecond
+            time.sleep(0.001)
+            moment = times.floor_ms(_clock(conn))
+    elif moment > latest:
+        raise Invalid(
+            f"{moment.isoformat()} is not final yet.", f"The latest time is {latest.isoformat()}."
+        )
+    if previous is not None and moment <= previous:
+        raise Invalid(
+            f"{moment.isoformat()} is not after the last epoch, {previous.isoformat()}.",
+            "Versions are made in the order of time.",
+        )
+    return moment
+
+
+def _clock(conn: Connection) -> datetime:
+    row = conn.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
+
+
+def _next_version(conn: Connection, datastack: str) -> int:
+    row = conn.execute(
+        "SELECT coalesce(max(version), 0) + 1 FROM matengine.version WHERE datastack = %s",
+        (datastack,),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def ready(conn: Connection, run: Run) -> bool:
+    """Whether all transactions have ended that were writing when the time was picked."""
+    return not set(run.parameters["writers"]) & set(writers.listed(conn))
+
+
+def plan_collect(conn: Connection, run: Run) -> None:
+    """Take up the changes that are due, find the roots that expired, once for all tables."""
+    conn.execute(
+        "UPDATE matengine.change SET epoch = %s"
+        " WHERE datastack = %s AND epoch IS NULL AND due <= %s",
+        (run.epoch, run.datastack, run.time),
+    )
+    expired = _enter_expired_roots(conn, run)
+    for table in layout.of_run(conn, run):
+        layout.create(conn, table)
+        if expired or _has_work(conn, run, table.table):
+            units.plan(conn, run.run_id, "collect", table.table)
+
+
+def _enter_expired_roots(conn: Connection, run: Run) -> int:
+    if run.previous is None or run.time is None:
+        return 0
+    segmentation = datastacks.get(conn, run.datastack).segmentation
+    graph = datastacks.open_graph(conn, segmentation)
+    roots = graph.delta_roots(run.previous, run.time).old_roots
+    conn.execute(
+        "INSERT INTO matengine.expired_root (run_id, root_id) SELECT %s, unnest(%s::bigint[])",
+        (run.run_id, roots.tolist()),
+    )
+    conn.execute("ANALYZE matengine.expired_root")
+    return len(roots)
+
+
+def _has_work(conn: Connection, run: Run, table: str) -> bool:
+    row = conn.execute(
+        "SELECT EXISTS (SELECT 1 FROM matengine.change"
+        "   WHERE datastack = %(ds)s AND table_name = %(table)s AND epoch = %(epoch)s)"
+        " OR EXISTS (SELECT 1 FROM matengine.lookup_failure"
+        "   WHERE datastack = %(ds)s AND table_name = %(table)s AND NOT permanent)",
+        {"ds": run.datastack, "table": table, "epoch": run.epoch},
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def plan_nothing(conn: Connection, run: Run) -> None:
+    """A phase whose units are there already, entered by the transaction that found the rows."""
+
+
+def plan_apply(conn: Connection, run: Run) -> None:
+    """Cut the staged rows of each table into ranges of roots."""
+    for table in layout.of_run(conn, run):
+        ranges = apply.ranges(conn, table, run)
+        if ranges:
+            units.plan(conn, run.run_id, "apply", table.table, ranges)
+
+
+def plan_index(conn: Connection, run: Run) -> None:
+    """Build the indexes of histories that this epoch began, after their rows are in."""
+    for table in layout.of_run(conn, run):
+        if not publish.has_history(conn, table, run):
+            units.plan(conn, run.run_id, "index", table.table)
+
+
+def build_indexes(conn: Connection, run: Run, unit: units.Unit) -> None:
+    """The work of an index unit."""
+    table = layout.of_unit(conn, run, unit)
+    units.hold(conn, unit)
+    layout.create_indexes(conn, table)
+    conn.execute(sql.SQL("ANALYZE {}").format(table.history))
+    units.finish(conn, unit, units.Effect())
+    conn.commit()

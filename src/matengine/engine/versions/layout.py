@@ -1,0 +1,167 @@
+"""Where the rows of an annotation table live: the live table, its history, its staging."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from psycopg import sql
+
+from matengine.engine import datastacks, schemas
+from matengine.engine.annotations import tables
+from matengine.engine.runs.runs import Run
+from matengine.engine.runs.units import Unit
+from matengine.engine.schemas import BoundColumns, Column
+from matengine.storage.connections import Connection
+from matengine.storage.names import joined
+
+# `to_epoch` of a row version that no epoch has closed
+OPEN = 2147483647
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tables and columns of one annotation table in one segmentation.
+
+    `columns` are the flattened schema's columns that a version shows, in CAVE's order and
+    without `valid`, which is true of every row a version shows.
+    """
+
+    table: str
+    segmentation: str
+    schema_type: str
+    voxel_resolution_nm: tuple[float, float, float]
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of both the history and the staging table."""
+        return joined(self.table, self.segmentation)
+
+    @property
+    def live(self) -> sql.Identifier:
+        return sql.Identifier("public", self.table)
+
+    @property
+    def history(self) -> sql.Identifier:
+        return sql.Identifier("history", self.name)
+
+    @property
+    def staging(self) -> sql.Identifier:
+        return sql.Identifier("staging", self.name)
+
+    @cached_property
+    def _bound(self) -> tuple[BoundColumns, ...]:
+        return schemas.bound_columns(schemas.get(self.schema_type))
+
+    @cached_property
+    def positions(self) -> tuple[str, ...]:
+        """The position columns of the points that have a supervoxel and a root."""
+        return tuple(c.position for c in self._bound)
+
+    @cached_property
+    def supervoxels(self) -> tuple[str, ...]:
+        return tuple(c.supervoxel_id for c in self._bound)
+
+    @cached_property
+    def roots(self) -> tuple[str, ...]:
+        return tuple(c.root_id for c in self._bound)
+
+    @cached_property
+    def annotation(self) -> tuple[Column, ...]:
+        """The columns that come from the live table."""
+        return tuple(c for c in self.columns if not c.in_segmentation)
+
+    @property
+    def order(self) -> str:
+        """The column that the heap is kept in order of: reads are mostly by root."""
+        return self.roots[-1] if self.roots else "id"
+
+
+def layout_of(conn: Connection, table: str, segmentation: str) -> Layout:
+    """The layout of an annotation table; raises NotFound for an unknown one."""
+    metadata = tables.get_metadata(conn, table)
+    columns = schemas.flat_columns(schemas.get(metadata.schema_type))
+    return Layout(
+        table,
+        segmentation,
+        metadata.schema_type,
+        metadata.voxel_resolution_nm,
+        tuple(c for c in columns if c.name != "valid"),
+    )
+
+
+def of_run(conn: Connection, run: Run) -> list[Layout]:
+    """The layouts of all annotation tables that an epoch of the run shows."""
+    segmentation = datastacks.get(conn, run.datastack).segmentation.name
+    return [layout_of(conn, table, segmentation) for table in tables.list_tables(conn)]
+
+
+def of_unit(conn: Connection, run: Run, unit: Unit) -> Layout:
+    """The layout of the table that a unit is about."""
+    return layout_of(conn, unit.table_name, datastacks.get(conn, run.datastack).segmentation.name)
+
+
+def create(conn: Connection, layout: Layout) -> None:
+    """Make the history and staging tables where they are missing, without indexes."""
+    columns = [sql.SQL("{} {}").format(_name(c), sql.SQL(c.sql_type)) for c in layout.columns]
+    conn.execute(
+        sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} (id bigint NOT NULL, created timestamptz NOT NULL,"
+            " from_epoch integer NOT NULL, to_epoch integer NOT NULL DEFAULT {} {})"
+            # room on the page for closing a row where it lies
+            " WITH (fillfactor = 90)"
+        ).format(layout.history, sql.Literal(OPEN), _and(columns))
+    )
+    # `wanted` is the open epoch that shall show the row, `rooted` the one its roots are of
+    ids = [
+        sql.SQL("{} bigint").format(sql.Identifier(c)) for c in layout.supervoxels + layout.roots
+    ]
+    conn.execute(
+        sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} (id bigint PRIMARY KEY, wanted integer, rooted integer"
+            " {})"
+        ).format(layout.staging, _and(ids))
+    )
+
+
+def create_indexes(conn: Connection, layout: Layout) -> None:
+    """Build the indexes of a history where they are missing: after the first load.
+
+    `to_epoch` is in none of them, so that closing a row stays a HOT update. The BRIN is on an
+    expression that no query of users spells: a plain one on `from_epoch` would be used for reads
+    at old epochs and make them recheck whole pages.
+    """
+    for column in ("id", *layout.roots):
+        conn.execute(
+            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
+                sql.Identifier(joined(layout.name, column)), layout.history, sql.Identifier(column)
+            )
+        )
+    conn.execute(
+        sql.SQL(
+            "CREATE INDEX IF NOT EXISTS {} ON {} USING brin ((from_epoch + 0))"
+            " WITH (pages_per_range = 32)"
+        ).format(sql.Identifier(joined(layout.name, "from_epoch")), layout.history)
+    )
+
+
+def visible(alias: str, epoch: int) -> sql.Composed:
+    """The condition that a row version shows at an epoch."""
+    row = sql.Identifier(alias)
+    return sql.SQL("{row}.from_epoch <= {epoch} AND {row}.to_epoch > {epoch}").format(
+        row=row, epoch=sql.Literal(epoch)
+    )
+
+
+def names_of(layout: Layout) -> sql.Composed:
+    """All of the history's columns but the epochs, as a list."""
+    return sql.SQL(", ").join(
+        [sql.Identifier("id"), sql.Identifier("created"), *map(_name, layout.columns)]
+    )
+
+
+def _name(column: Column) -> sql.Identifier:
+    return sql.Identifier(column.name)
+
+
+def _and(parts: list[sql.Composed]) -> sql.Composed:
+    return sql.SQL("").join(sql.SQL(", ") + part for part in parts)

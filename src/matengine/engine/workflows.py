@@ -1,0 +1,39 @@
+"""The workflows, by the names that users know."""
+
+from matengine.engine.lookup import ingest
+from matengine.engine.runs.workflow import Workflow
+from matengine.engine.versions import apply, collect, epoch, publish, resolve, undo
+
+_EPOCH = Workflow(
+    phases={
+        "collect": epoch.plan_collect,
+        "resolve": epoch.plan_nothing,
+        "apply": epoch.plan_apply,
+        "index": epoch.plan_index,
+        "publish": publish.publish,
+    },
+    work={
+        "collect": collect.collect,
+        "fresh": resolve.resolve,
+        "staged": resolve.resolve,
+        "apply": apply.apply,
+        "index": epoch.build_indexes,
+    },
+    ready=epoch.ready,
+    undo=undo.undo,
+)
+
+WORKFLOWS: dict[str, Workflow] = {
+    # an epoch with a version
+    "complete": _EPOCH,
+    # an epoch without one; an epoch brings all to one time, so updating roots is the same
+    "update_database": _EPOCH,
+    "update_roots": _EPOCH,
+    # supervoxels of new rows, ahead of the epoch that will want them
+    "ingest": Workflow(
+        phases={"lookup": ingest.plan_lookup, "end": epoch.plan_nothing},
+        work={"lookup": ingest.look_up},
+        ready=ingest.ready,
+        undo=epoch.plan_nothing,
+    ),
+}

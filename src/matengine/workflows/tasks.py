@@ -1,0 +1,48 @@
+"""The tasks. Each carries two names at most: the aligned volume and a run or unit."""
+
+import structlog
+
+from matengine.engine.runs import engine, runs, units
+from matengine.storage.connections import aligned_volumes, database_url, open_connection
+from matengine.workflows.app import app
+
+log = structlog.get_logger()
+
+
+@app.task(name="matengine.advance")
+def advance(aligned_volume: str, run_id: int) -> None:
+    """Move a run on as far as it goes and send out the units that are ready."""
+    with open_connection(database_url(aligned_volume)) as conn:
+        while engine.advance(conn, run_id):
+            pass
+        send(aligned_volume, units.to_send(conn))
+
+
+@app.task(name="matengine.unit")
+def unit(aligned_volume: str, unit_id: int) -> None:
+    """Do one unit; the last one of a phase moves its run on."""
+    conninfo = database_url(aligned_volume)
+    if not engine.execute(conninfo, unit_id):
+        return
+    with open_connection(conninfo) as conn:
+        run_id = units.run_if_last(conn, unit_id)
+    if run_id is not None:
+        advance.delay(aligned_volume, run_id)
+
+
+@app.task(name="matengine.sweep")
+def sweep() -> None:
+    """Find what messages failed to bring about: lost ones, dead workers, runs that stand still."""
+    for aligned_volume in aligned_volumes():
+        with open_connection(database_url(aligned_volume)) as conn:
+            for run_id in runs.running(conn):
+                conn.commit()
+                while engine.advance(conn, run_id):
+                    pass
+            send(aligned_volume, units.to_send(conn))
+
+
+def send(aligned_volume: str, unit_ids: list[int]) -> None:
+    """Send a message for each unit."""
+    for unit_id in unit_ids:
+        unit.delay(aligned_volume, unit_id)

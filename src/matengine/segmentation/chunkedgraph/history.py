@@ -1,11 +1,13 @@
 """Lineages as servers tell them, cut to the engine's half-open rule."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from matengine.segmentation.chunkedgraph.protocol import Lineage, Node
+
+Steps = Mapping[int, set[int]]
 
 
 @dataclass(frozen=True)
@@ -16,32 +18,35 @@ class History:
     formers: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     successors: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
 
-    def lineage(self, roots: Iterable[int], past_ms: int | None, future_ms: int | None) -> Lineage:
+    def lineage(self, roots: Sequence[int], past_ms: int | None, future_ms: int | None) -> Lineage:
         """Back to roots that were alive at `past_ms`, on to the first made after `future_ms`."""
-        found, links = set(roots), set()
-        for root in tuple(found):
-            for node in self._backwards(root, past_ms):
-                found.add(node)
-                if past_ms is None or self.nodes[node].created_ms > past_ms:
-                    links |= {(former, node) for former in self.formers[node]}
-            for node in self._forwards(root, future_ms):
-                found.add(node)
-                if future_ms is None or self.nodes[node].created_ms <= future_ms:
-                    links |= {(node, new) for new in self.successors[node]}
+        before, after = self._backwards(roots, past_ms), self._forwards(roots, future_ms)
+        links = {
+            (former, node)
+            for node in before
+            if past_ms is None or self.nodes[node].created_ms > past_ms
+            for former in self.formers[node]
+        } | {
+            (node, new)
+            for node in after
+            if future_ms is None or self.nodes[node].created_ms <= future_ms
+            for new in self.successors[node]
+        }
+        found = before | after
         return Lineage({root: self.nodes[root] for root in sorted(found)}, sorted(links))
 
     def ancestors_at(self, root: int, at_ms: int) -> list[int]:
         """The ancestors alive at a time, the first ones of a later graph, or the root itself."""
         return sorted(
             node
-            for node in self._backwards(root, at_ms)
+            for node in self._backwards([root], at_ms)
             if self.nodes[node].created_ms <= at_ms or not self.formers[node]
         )
 
     def descendants_at(self, root: int, at_ms: int) -> list[int]:
         """The descendants, or the root itself, alive at a time; none where it was made later."""
         created = [
-            node for node in self._forwards(root, at_ms) if self.nodes[node].created_ms <= at_ms
+            node for node in self._forwards([root], at_ms) if self.nodes[node].created_ms <= at_ms
         ]
         return sorted(
             node
@@ -49,19 +54,23 @@ class History:
             if all(self.nodes[new].created_ms > at_ms for new in self.successors[node])
         )
 
-    def _backwards(self, root: int, past_ms: int | None) -> set[int]:
-        return self._walk(
-            root, self.formers, lambda node: past_ms is None or node.created_ms > past_ms
-        )
+    def _backwards(self, roots: Sequence[int], past_ms: int | None) -> set[int]:
+        def goes_on(node: Node) -> bool:
+            return past_ms is None or node.created_ms > past_ms
 
-    def _forwards(self, root: int, future_ms: int | None) -> set[int]:
-        return self._walk(
-            root, self.successors, lambda node: future_ms is None or node.created_ms <= future_ms
-        )
+        return self._walk(roots, self.formers, goes_on)
 
-    def _walk(self, root: int, steps: Mapping[int, set[int]], goes_on: Any) -> set[int]:
+    def _forwards(self, roots: Sequence[int], future_ms: int | None) -> set[int]:
+        def goes_on(node: Node) -> bool:
+            return future_ms is None or node.created_ms <= future_ms
+
+        return self._walk(roots, self.successors, goes_on)
+
+    def _walk(
+        self, roots: Sequence[int], steps: Steps, goes_on: Callable[[Node], bool]
+    ) -> set[int]:
         """All nodes on the way, with those at which it ends."""
-        seen, waiting = {root}, [root]
+        seen, waiting = set(roots), list(roots)
         while waiting:
             node = waiting.pop()
             if goes_on(self.nodes[node]):

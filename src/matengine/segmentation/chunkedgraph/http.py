@@ -1,5 +1,6 @@
 """Requests to a chunkedgraph server: kept alive, tried again, given up in time."""
 
+import contextlib
 import random
 import threading
 import time
@@ -170,8 +171,6 @@ def _seconds(retry_after: str | None) -> float:
 def _message(content: bytes) -> str:
     """What the server says about an error: its JSON message, else the start of its text."""
     text = content.decode("utf-8", "replace")
-    try:
+    with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
         text = str(orjson.loads(content)["message"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        pass
     return " ".join(text.split())[:300].rstrip(".") or "no message"

@@ -104,8 +104,8 @@ def undo(
 ) -> Edit:
     """Remove the edges that a merge added, or add again those that a split removed.
 
-    It is an operation of its own, with new root ids. Raises NotFound for an unknown operation,
-    Invalid where none of its edges can be changed back.
+    Edges that a later operation changed are left alone. It is an operation of its own, with new
+    root ids. Raises NotFound for an unknown operation, Invalid where no edge can be changed back.
     """
     with atomic(conn):
         store = find(conn, name)
@@ -118,7 +118,7 @@ def undo(
             " FROM unnest(%s, %s) AS p(a, b) JOIN {g}.edge e ON e.a = p.a AND e.b = p.b"
             " WHERE CASE WHEN %s THEN e.from_ms = %s AND e.to_ms = {never} ELSE e.to_ms = %s"
             " AND NOT EXISTS (SELECT FROM {g}.edge n"
-            "  WHERE n.a = e.a AND n.b = e.b AND n.to_ms = {never}) END",
+            "  WHERE n.a = e.a AND n.b = e.b AND n.from_ms > e.from_ms) END",
             done.edges[:, 0].copy(), done.edges[:, 1].copy(), done.kind == "merge",
             to_ms(done.at), to_ms(done.at),
         )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Oracles: the brute-force answers that the engine is tested against."""

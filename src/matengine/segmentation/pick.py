@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.protocol import Ids
 from matengine.segmentation.volume import Volume
+
+Nm = NDArray[np.float64]
 
 # PyChunkedGraph widens its search by these, in mean voxel sizes
 RADII = (4, 8, 14, 28)
@@ -32,7 +35,7 @@ def nearest_supervoxel(volume: Volume, position_nm: Sequence[float], supervoxels
     )
 
 
-def _ball(centre: np.ndarray, reach: float, size: np.ndarray) -> np.ndarray:
+def _ball(centre: Nm, reach: float, size: Nm) -> NDArray[np.int64]:
     """Voxels (N, 3) whose middle is within `reach` nm of `centre`, the nearest first."""
     low = np.floor((centre - reach) / size).astype(np.int64)
     high = np.floor((centre + reach) / size).astype(np.int64)
@@ -41,4 +44,5 @@ def _ball(centre: np.ndarray, reach: float, size: np.ndarray) -> np.ndarray:
     distance = np.linalg.norm((voxels + 0.5) * size - centre, axis=1)
     # the voxel that holds the centre counts even where its middle is further
     order = np.argsort(distance, kind="stable")
-    return voxels[order[distance[order] <= max(reach, float(distance.min()))]]
+    near: NDArray[np.int64] = voxels[order[distance[order] <= max(reach, distance.min())]]
+    return near

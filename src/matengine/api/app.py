@@ -1,0 +1,56 @@
+"""The Flask application of all HTTP services: `gunicorn 'matengine.api.app:create_app()'`."""
+
+import os
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from matengine.api import chunkedgraph, chunkedgraph_edits, errors, guard, health, segmentation
+
+BLUEPRINTS: tuple[APIBlueprint, ...] = (
+    health.api,
+    segmentation.api,
+    chunkedgraph.api,
+    chunkedgraph_edits.api,
+)
+
+# the largest request body, as sent
+MAX_BODY_BYTES = 256_000_000
+
+
+def create_app(
+    *, hosts: Iterable[str] | None = None, origins: Iterable[str] | None = None
+) -> OpenAPI:
+    """Make the application; nothing connects to a database before the first request.
+
+    hosts: names that requests may call this server by, beside loopback; `*` allows any. origins:
+    web pages elsewhere (https://HOST) that may read and write. By default both come, separated
+    by commas, from MATENGINE_HOSTS and MATENGINE_ORIGINS.
+    """
+    app = OpenAPI(
+        "matengine",
+        info=Info(title="Materialization Engine", version=version("matengine")),
+        validation_error_callback=errors.invalid_request,
+        static_folder=None,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    # clients take any redirect for a login page, so no path may cause one
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    guard.install(
+        app,
+        hosts=_listed("MATENGINE_HOSTS") if hosts is None else hosts,
+        origins=_listed("MATENGINE_ORIGINS") if origins is None else origins,
+    )
+    errors.install(app)
+    for blueprint in BLUEPRINTS:
+        app.register_api(blueprint)
+    return app
+
+
+def _listed(variable: str) -> list[str]:
+    return [item.strip() for item in os.environ.get(variable, "").split(",") if item.strip()]

@@ -1,0 +1,54 @@
+"""One shape for every error: {"code", "message", "hint"}."""
+
+from http import HTTPStatus
+
+import structlog
+from flask import Flask, Response
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from matengine.api.wire import reply
+from matengine.errors import MatengineError
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: Flask) -> None:
+    """Answer expected, HTTP and unexpected errors in that shape."""
+    app.register_error_handler(MatengineError, _expected)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def invalid_request(error: ValidationError) -> Response:
+    """The answer to parameters or a body that do not fit what the route declares."""
+    faults = [
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return _answer(422, f"The request does not fit: {'; '.join(faults)}.", None)
+
+
+def _expected(error: MatengineError) -> Response:
+    return _answer(error.status, error.message, error.hint)
+
+
+def _http(error: HTTPException) -> Response:
+    code = error.code or 500
+    answer = _answer(code, error.description or HTTPStatus(code).phrase, None)
+    # what the error itself carries, such as Allow with 405, but not its body's description
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers[name] = value
+    return answer
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    return _answer(
+        500, "Something went wrong inside the server.", "The server's log says what it was."
+    )
+
+
+def _answer(code: int, message: str, hint: str | None) -> Response:
+    return reply({"code": code, "message": message, "hint": hint}, status=code)

@@ -70,7 +70,7 @@ def agglomerate(
     affinity[touching.crosses & _same(fragment, a, b)] = UNCUTTABLE
     bundles = _false_merges(plan, object_of, touching, rng)
     false = np.zeros(len(a), bool)
-    false[np.concatenate(bundles)] = True
+    false[np.concatenate([a[:0], *bundles])] = True
     affinity[false] = rng.integers(*_FALSE_AFFINITY, int(false.sum()))
     # beside the edges of objects, those that proofreaders will add by mistake
     wrong = np.flatnonzero(~_same(object_of, a, b) & ~false)

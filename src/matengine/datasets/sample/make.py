@@ -18,6 +18,7 @@ from matengine.datasets.sample.write import (
     VolumeWriter,
     write_edges,
     write_edits,
+    write_neurons,
     write_tables,
     write_toml,
     write_truth,
@@ -83,6 +84,7 @@ def _fill(folder: Path, out: Path, plan: Plan, progress: Progress) -> Made:
     found = agglomerate(plan, skeletons, supervoxels, touching, rng)
     operations = plan_history(plan, found, rng)
     _write_graph(folder, supervoxels, found, operations)
+    write_neurons(folder, skeletons, supervoxels, found)
     world = World(plan, skeletons, vessel, supervoxels, touching, volume.at)
     tables = _tables(world, rng, operations)
     write_tables(folder, tables)

@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SOMA, DENDRITE, AXON = 0, 1, 2
+COMPARTMENTS = ("soma", "dendrite", "axon")
 STEP = 1.5
 """Voxels from one node of a skeleton to the next."""
 

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from matengine.datasets.sample.agglomeration import AFFINITY_UNIT, UNCUTTABLE, Agglomeration
 from matengine.datasets.sample.annotations import Written
+from matengine.datasets.sample.neurons import COMPARTMENTS, Skeletons
 from matengine.datasets.sample.operations import DAYS, START, Operation
 from matengine.datasets.sample.plan import RESOLUTION_NM, Plan
 from matengine.datasets.sample.replay import Replayed, objects_at
+from matengine.datasets.sample.supervoxels import Supervoxels
 from matengine.times import to_ms
 
 Ints = NDArray[np.int64]
@@ -131,6 +133,21 @@ def write_truth(
             "timestamp": _times([o.ms for o in operations]),
             "roots_retired": pa.array(replayed.retired.astype(np.int32)),
             "roots_made": pa.array(replayed.made.astype(np.int32)),
+        },
+    )
+
+
+def write_neurons(
+    folder: Path, skeletons: Skeletons, supervoxels: Supervoxels, found: Agglomeration
+) -> None:
+    """expected/supervoxels.parquet: the true neuron (from 1) and the compartment of each."""
+    kind = skeletons.kind_of[supervoxels.fragment]
+    _write(
+        folder / "expected/supervoxels.parquet",
+        {
+            "supervoxel_id": pa.array(supervoxels.id),
+            "neuron_id": pa.array(found.object_of + 1),
+            "compartment": pa.array([COMPARTMENTS[k] for k in kind.tolist()]),
         },
     )
 

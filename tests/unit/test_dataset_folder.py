@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matengine.datasets import open_dataset
@@ -385,6 +385,7 @@ def test_no_folder(tmp_path: Path) -> None:
         open_dataset(tmp_path / "none")
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, len(TOML)), put_in=st.text(max_size=3))
 def test_no_toml_gives_anything_but_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, cut: int, put_in: str

@@ -25,6 +25,7 @@ BLOCKS = arrays.arrays(
 )
 
 
+@settings(deadline=None)
 @given(BLOCKS)
 def test_pieces_are_those_of_a_plain_labelling(labels: NDArray[np.int32]) -> None:
     pieces, label_of = connected_pieces(labels)
@@ -41,6 +42,7 @@ def test_pieces_are_those_of_a_plain_labelling(labels: NDArray[np.int32]) -> Non
     assert first == sorted(first)
 
 
+@settings(deadline=None)
 @given(BLOCKS)
 def test_contacts_count_faces(labels: NDArray[np.int32]) -> None:
     expected: dict[tuple[int, int], int] = {}
@@ -68,7 +70,7 @@ EDGES = st.dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(EDGES, st.lists(st.integers(1, NODES - 2), max_size=2))
 def test_the_only_smallest_cut(edges: dict[tuple[int, int], int], more: list[int]) -> None:
     """Against all ways to divide the nodes."""
@@ -99,6 +101,7 @@ def test_the_only_smallest_cut(edges: dict[tuple[int, int], int], more: list[int
         assert found is None
 
 
+@settings(deadline=None)
 @given(st.integers(2, 600), st.integers(0, 100), st.lists(st.integers(0, DAY_MS), max_size=5))
 def test_lives_of_rows(count: int, seed: int, marks: list[int]) -> None:
     lives = give_lives(count, np.random.default_rng(seed), marks)

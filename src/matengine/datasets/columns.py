@@ -62,6 +62,7 @@ def read_columns(folder: Path, file: str, wanted: list[Column], faults: Faults) 
     if present is None:
         return None
     columns: dict[str, pa.ChunkedArray] = {}
+    unused = set(present) - {column.name for column in wanted}
     good = True
     for column in wanted:
         if column.name in present:
@@ -70,7 +71,7 @@ def read_columns(folder: Path, file: str, wanted: list[Column], faults: Faults) 
             good = good and cast is not None
             columns[column.name] = cast
         elif not column.optional:
-            hint = did_you_mean(column.name, present)
+            hint = did_you_mean(column.name, unused)
             faults.add(file, f"column {column.name} is missing. {hint or ''}".rstrip())
             good = False
     return pa.table(columns) if good else None

@@ -78,12 +78,12 @@ def array_cursor(conn: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
 
 
 def as_ids(ids: Any, what: str = "ids") -> NDArray[np.int64]:
-    """`ids` as a flat int64 array; raises Invalid for fractions, and for what does not fit."""
+    """`ids` as a flat int64 array; raises Invalid for anything else."""
     array = np.asarray(ids)
     if array.size == 0:
         return np.empty(0, np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise Invalid(f"The {what} must be a flat list of whole numbers.")
-    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
-        raise Invalid(f"One of the {what} does not fit a signed 64-bit number.")
+    # NumPy makes floats of what does not fit: refused too, never rounded
+    fits = array.dtype.kind == "i" or (array.dtype.kind == "u" and array.max() < 2**63)
+    if array.ndim != 1 or not fits:
+        raise Invalid(f"The {what} must be a flat list of whole numbers of 64 bits with sign.")
     return array.astype(np.int64, copy=False)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import orjson
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from matengine.errors import Conflict, Gone, Invalid, MatengineError, NotFound, Unavailable
@@ -72,7 +73,7 @@ class Requester:
                 status, headers, content = self._once(
                     method, path, params, body, content_type, deadline
                 )
-            except (requests.RequestException, OSError) as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 reason = f"does not answer ({type(error).__name__})"
             else:
                 if status == 200:
@@ -113,7 +114,8 @@ class Requester:
             stream=True,
         ) as response:
             pieces = []
-            for piece in response.iter_content(_PIECE):
+            # what has come, not a full piece
+            while piece := response.raw.read1(_PIECE, decode_content=True):
                 pieces.append(piece)
                 # the read timeout bounds one silence, not a body that trickles in
                 if time.monotonic() > deadline:
@@ -134,7 +136,7 @@ class Requester:
                 "Does it need a token, and may this one read the graph?",
             )
         kind = _PERMANENT.get(status, Invalid)
-        return kind(f"{where} refuses ({status}): {_message(content)}.")
+        return kind(f"{where} refuses ({status}: {_message(content)}).")
 
 
 def in_parallel(ask: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:

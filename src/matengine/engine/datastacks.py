@@ -1,13 +1,14 @@
 """Datastacks: an aligned volume with one segmentation."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg.rows import class_row
 
 from matengine.engine.annotations import changes
 from matengine.errors import Conflict, Invalid, NotFound, did_you_mean
 from matengine.segmentation.chunkedgraph.client import HttpGraph
-from matengine.segmentation.chunkedgraph.local import LocalGraph
+from matengine.segmentation.chunkedgraph import local
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
 from matengine.segmentation.volume import Volume, open_volume
 from matengine.storage import connections, writers
@@ -140,8 +141,17 @@ def _names_in(volume: str) -> list[str]:
 def open_graph(conn: Connection, segmentation: Segmentation) -> ChunkedGraph:
     """The chunkedgraph of a segmentation: the embedded one on `conn`, or a server's client."""
     if segmentation.graph == LOCAL:
-        return LocalGraph(conn, segmentation.name)
+        return local.LocalGraph(conn, segmentation.name)
     return HttpGraph(segmentation.graph, segmentation.name)
+
+
+def settle(conn: Connection, segmentation: Segmentation, at: datetime) -> None:
+    """Make the roots as of `at` final: the embedded chunkedgraph takes no edit of that time on.
+
+    A server's chunkedgraph is final after its settle time.
+    """
+    if segmentation.graph == LOCAL:
+        local.seal(conn, segmentation.name, at)
 
 
 def open_segmentation_volume(segmentation: Segmentation) -> Volume:

@@ -47,6 +47,7 @@ def start(
                 f"{moment.isoformat()} is before the segmentation began.",
                 f"It began at {graph.oldest_timestamp().isoformat()}.",
             )
+        datastacks.settle(conn, stack.segmentation, moment)
         version = _next_version(conn, datastack) if publish_version else None
         try:
             with conn.transaction():
@@ -71,7 +72,8 @@ def start(
         if version is not None:
             conn.execute(
                 "INSERT INTO matengine.version"
-                " (datastack, version, epoch, status, expires_on, note) VALUES (%s, %s, %s, 'RUNNING', %s, %s)",
+                " (datastack, version, epoch, status, expires_on, note)"
+                " VALUES (%s, %s, %s, 'RUNNING', %s, %s)",
                 (datastack, version, epoch, expires_on, note),
             )
     return run_id

@@ -115,7 +115,8 @@ def _query(table: Layout, run: Run, unit: Unit) -> sql.Composed:
         for axis in "xyz"
     ]
     within = " AND l.id BETWEEN {first} AND {last} ORDER BY l.id"
-    return sql.SQL("SELECT {columns} FROM " + source + within).format(
+    template = "SELECT {columns} FROM " + source + within  # noqa: S608 - words of this function
+    return sql.SQL(template).format(
         columns=sql.SQL(", ").join([sql.Identifier("l", "id"), *columns, *points]),
         live=table.live,
         staging=table.staging,

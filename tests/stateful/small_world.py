@@ -1,0 +1,242 @@
+"""A small volume with a graph, on the engine and on the oracle, for random scenarios."""
+
+import itertools
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tensorstore as ts
+
+from matengine.engine import datastacks
+from matengine.engine.annotations import rows, tables
+from matengine.engine.query import read, relation
+from matengine.engine.runs import engine as runs_engine
+from matengine.engine.versions import catalogue, epoch, fingerprint, layout
+from matengine.segmentation.chunkedgraph import local
+from matengine.storage.connections import Connection, conninfo_of
+from matengine.testing.graph import MemoryGraph
+from matengine.testing.world import Annotation, Names, World
+
+SIZE = 12
+CHUNK = 4
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def supervoxel_array() -> np.ndarray:
+    """12^3 voxels, chunks of 4^3, each with background and up to three supervoxels."""
+    voxels = np.zeros((SIZE,) * 3, np.uint64)
+    for x, y, z in itertools.product(range(SIZE), repeat=3):
+        part = (x % CHUNK + y % CHUNK + z % CHUNK) % 4
+        chunk = (x // CHUNK << 46) | (y // CHUNK << 36) | (z // CHUNK << 26)
+        voxels[x, y, z] = (1 << 56) | chunk | part if part else 0
+    return voxels
+
+
+def write_volume(folder: Path) -> str:
+    """The array as a precomputed volume of 1 nm voxels."""
+    store = ts.open(
+        {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": {"driver": "file", "path": str(folder)},
+            "multiscale_metadata": {
+                "type": "segmentation",
+                "data_type": "uint64",
+                "num_channels": 1,
+            },
+            "scale_metadata": {
+                "size": [SIZE] * 3,
+                "encoding": "raw",
+                "chunk_size": [CHUNK] * 3,
+                "resolution": [1, 1, 1],
+            },
+        },
+        create=True,
+    ).result()
+    store[:, :, :, 0] = supervoxel_array()
+    return str(folder)
+
+
+@dataclass
+class Pair:
+    """The engine and the oracle, told the same."""
+
+    conn: Connection
+    volume: str
+    name: str = ""
+    versions: dict[int, tuple[datetime, dict[str, pa.Table]]] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+
+    def __post_init__(self) -> None:
+        self.name = f"ds_{uuid.uuid4().hex[:10]}"
+        self.voxels = supervoxel_array()
+        ids = [int(i) for i in np.unique(self.voxels) if i]
+        self.supervoxels = ids
+        edges = [(a, b) for a, b in itertools.pairwise(ids) if (a + b) % 3]
+        local.create(self.conn, self.name, start=START)
+        local.load_edges(
+            self.conn,
+            self.name,
+            pa.table(
+                {
+                    "supervoxel_a": pa.array([a for a, _ in edges], pa.int64()),
+                    "supervoxel_b": pa.array([b for _, b in edges], pa.int64()),
+                }
+            ),
+            ids,
+        )
+        self.world = World(self.voxels, MemoryGraph(START, edges, ids))
+        self.table = f"syn_{self.name}"
+        self.notes = f"note_{self.name}"
+        for table, schema in ((self.table, "synapse"), (self.notes, "simple_reference")):
+            tables.create_table(
+                self.conn,
+                table,
+                schema,
+                voxel_resolution_nm=(1, 1, 1),
+                description="",
+                reference_table=self.table if schema == "simple_reference" else None,
+            )
+            self.world.tables[table] = {}
+        datastacks.create(
+            self.conn,
+            self.name,
+            datastacks.Segmentation(self.name, self.volume, [1.0, 1.0, 1.0], [CHUNK] * 3),
+        )
+        self.conn.commit()
+
+    # what happens
+
+    def insert(self, points: list[tuple[int, int, int]], size: float | None) -> None:
+        """One synapse from three points."""
+        names = ("pre_pt", "post_pt", "ctr_pt")
+        nested: dict[str, Any] = {n: {"position": p} for n, p in zip(names, points, strict=True)}
+        ids = rows.insert(self.conn, self.table, [nested | {"size": size}])
+        self.conn.commit()
+        self._learn(self.table, ids)
+
+    def note(self, target: int) -> None:
+        """One reference annotation about an existing synapse."""
+        known = sorted(self.world.tables[self.table])
+        if known:
+            ids = rows.insert(self.conn, self.notes, [{"target_id": known[target % len(known)]}])
+            self.conn.commit()
+            self._learn(self.notes, ids)
+
+    def move(self, which: int, point: tuple[int, int, int]) -> None:
+        """Correct the pre point of a living synapse."""
+        living = self._living()
+        if living:
+            old = living[which % len(living)]
+            new = rows.update(self.conn, self.table, [{"id": old, "pre_pt": {"position": point}}])
+            self.conn.commit()
+            self._learn(self.table, [old, *new.values()])
+
+    def delete(self, which: int) -> None:
+        living = self._living()
+        if living:
+            rows.delete(self.conn, self.table, [living[which % len(living)]])
+            self.conn.commit()
+            self._learn(self.table, [living[which % len(living)]])
+
+    def merge(self, a: int, b: int) -> None:
+        pair = (
+            self.supervoxels[a % len(self.supervoxels)],
+            self.supervoxels[b % len(self.supervoxels)],
+        )
+        if pair[0] != pair[1]:
+            edit = local.merge(self.conn, self.name, [pair], strict=False)
+            self.conn.commit()
+            self.world.graph.merge([pair], at=edit.at, strict=False)
+
+    def split(self, which: int) -> None:
+        edges = sorted(self.world.graph.edges)
+        if edges:
+            edge = edges[which % len(edges)]
+            edit = local.split(self.conn, self.name, [edge], strict=False)
+            self.conn.commit()
+            self.world.graph.split([edge], at=edit.at, strict=False)
+
+    def epoch(self, publish: bool = True) -> None:
+        """Make an epoch; the version, if any, must be what the oracle says."""
+        run_id = epoch.start(
+            self.conn,
+            self.name,
+            "complete" if publish else "update_database",
+            publish_version=publish,
+        )
+        run = runs_engine.drive(conninfo_of(self.conn), run_id)
+        assert run.status == "done", run.error
+        if run.version is not None:
+            assert run.time is not None
+            self.versions[run.version] = (run.time, self._frozen(run.version))
+            for table in (self.table, self.notes):
+                self.judge(run.version, table)
+
+    def leave(self) -> None:
+        """Take the datastack away, so that it costs later ones nothing."""
+        self.conn.rollback()
+        for table in (self.notes, self.table):
+            tables.delete_table(self.conn, table)
+        self.conn.execute("DELETE FROM matengine.datastack WHERE name = %s", (self.name,))
+        self.conn.commit()
+
+    # what must hold
+
+    def judge(self, version: int, table: str) -> None:
+        """A version of a table has the oracle's rows, supervoxels and roots."""
+        at, frozen = self.versions[version]
+        expected = self.world.version(table, at)
+        answer = {row["id"]: row for row in frozen[table].to_pylist()}
+        assert answer.keys() == expected.keys()
+        for row_id, shown in expected.items():
+            row = answer[row_id]
+            assert row["created"] == self.world.tables[table][row_id].created
+            for name, point in shown.points.items():
+                assert point == tuple(row[f"{name}_position_{axis}"] for axis in "xyz")
+                if name != "ctr_pt":
+                    assert row[f"{name}_supervoxel_id"] == shown.supervoxels[name]
+                    assert self.names.agree([(row[f"{name}_root_id"], shown.roots[name])])
+            for name, value in shown.fields.items():
+                assert row[name] == value
+
+    def check_versions(self) -> None:
+        """All versions as they were, byte for byte; counts and fingerprints as recomputed."""
+        for version, (_, frozen) in self.versions.items():
+            assert self._frozen(version) == frozen
+            found = catalogue.version(self.conn, self.name, version)
+            for told in catalogue.tables_at(self.conn, self.name, found.epoch):
+                where = layout.layout_of(self.conn, told.table_name, self.name)
+                assert fingerprint.recompute(self.conn, where, found.epoch) == (
+                    told.row_count,
+                    told.fingerprint,
+                    told.gaps,
+                )
+                assert told.row_count == frozen[told.table_name].num_rows
+        self.conn.commit()
+
+    def _frozen(self, version: int) -> dict[str, pa.Table]:
+        return {
+            table: read.read(self.conn, relation.at_version(self.conn, self.name, table, version))
+            for table in (self.table, self.notes)
+        }
+
+    def _living(self) -> list[int]:
+        return sorted(i for i, a in self.world.tables[self.table].items() if a.deleted is None)
+
+    def _learn(self, table: str, ids: list[int]) -> None:
+        """Take over the server's times of rows, and what they were given."""
+        for row in rows.get(self.conn, table, ids):
+            points = {
+                name.removesuffix("_position"): tuple(value)
+                for name, value in row.items()
+                if name.endswith("_position")
+            }
+            fields = {n: row[n] for n in ("size", "target_id") if n in row}
+            self.world.tables[table][row["id"]] = Annotation(
+                row["created"], row["deleted"], points, fields
+            )
+        self.conn.commit()

@@ -86,6 +86,12 @@ class Dataset:
     """Chunks an axis; None in a graph-only folder."""
     _part: SegmentationPart
 
+    @property
+    def files(self) -> list[Path]:
+        """datastack.toml and all that it names but the volume."""
+        names = [FILE, self._part.edges, self._part.edits, *(table.file for table in self.tables)]
+        return [self.path / name for name in names if name is not None]
+
     def edges(self) -> pa.Table:
         """The start edges, each once, supervoxel_a < supervoxel_b.
 

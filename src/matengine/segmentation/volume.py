@@ -12,6 +12,7 @@ import tensorstore as ts
 from numpy.typing import ArrayLike, NDArray
 
 from matengine.errors import Unavailable
+from matengine.progress import Progress, quiet
 from matengine.segmentation import precomputed
 from matengine.segmentation.precomputed import Location, Scale
 from matengine.segmentation.voxels import check_resolution, to_voxels
@@ -63,6 +64,25 @@ class Volume:
             out[part] = self._at(voxels)
         return out
 
+    def all_supervoxels(self, progress: Progress = quiet) -> NDArray[np.int64]:
+        """Every supervoxel id of the volume, sorted, without background.
+
+        Reads the whole volume, a few chunks at a time; progress counts chunks. Raises
+        Unavailable where one cannot be read.
+        """
+        grid = self._grid()
+        cells = np.stack(np.unravel_index(np.arange(np.prod(grid)), grid), axis=1)
+        store = None if self.packed else self._store(self.location.kvstore, self.context)
+        found = [np.zeros(0, np.int64)]
+        for number, cell in enumerate(cells):
+            progress(number, len(cells), "chunks of the volume")
+            opened = self._unpacked_store(cell[None]) if store is None else store
+            ids = _read_box(opened, *self._box(cell)).ravel(order="K")
+            # neighbours are mostly equal: what is left to sort is a small part
+            found.append(np.unique(ids[np.append(True, ids[1:] != ids[:-1])]))
+        every: NDArray[np.int64] = np.unique(np.concatenate(found))
+        return every[every != 0]
+
     def _at(self, voxels: Voxels) -> NDArray[np.int64]:
         """Ids of absolute voxels (N, 3), those outside 0."""
         offset, size = np.array(self.scale.voxel_offset), np.array(self.scale.size)
@@ -107,10 +127,11 @@ class Volume:
         return store[..., 0]
 
     def _read_packed(self, voxels: Voxels, cells: Voxels) -> NDArray[Any]:
-        """Ids of voxels in the chunks `cells` (M, 3), whose files are gzipped.
+        """Ids of voxels in the chunks `cells` (M, 3), whose files are gzipped."""
+        return _read(self._unpacked_store(cells), voxels)
 
-        The chunks are unpacked into a store in memory of this call alone and decoded there.
-        """
+    def _unpacked_store(self, cells: Voxels) -> ts.TensorStore:
+        """The gzipped chunks `cells` (M, 3), unpacked into a store in memory of this call alone."""
         assert self.location.folder is not None
         context = ts.Context()
         memory = ts.KvStore.open("memory://", context=context).result()
@@ -120,15 +141,17 @@ class Volume:
             content = _unpacked(self.location.folder / key)
             if content is not None:
                 memory[key] = content
-        return _read(self._store("memory://", context), voxels)
+        return self._store("memory://", context)
 
     def _chunk_name(self, cell: Voxels) -> str:
-        offset, size = np.array(self.scale.voxel_offset), np.array(self.scale.size)
-        chunk = np.array(self.scale.chunk_size)
+        low, high = self._box(cell)
+        return "_".join(f"{a}-{b}" for a, b in zip(low.tolist(), high.tolist(), strict=True))
+
+    def _box(self, cell: Voxels) -> tuple[Voxels, Voxels]:
+        """The first voxel of a chunk, and the one behind its last."""
+        offset, chunk = np.array(self.scale.voxel_offset), np.array(self.scale.chunk_size)
         low = cell * chunk
-        high = np.minimum(low + chunk, size)
-        ends = zip((low + offset).tolist(), (high + offset).tolist(), strict=True)
-        return "_".join(f"{a}-{b}" for a, b in ends)
+        return low + offset, np.minimum(low + chunk, np.array(self.scale.size)) + offset
 
 
 def open_volume(url: str | Path, *, resolution_nm: Sequence[float] | None = None) -> Volume:
@@ -160,12 +183,17 @@ def _batches(cells: Voxels, grid: tuple[int, ...], chunks: int) -> Iterator[NDAr
 
 
 def _read(store: ts.TensorStore, voxels: Voxels) -> NDArray[Any]:
+    return _result(store.vindex[voxels[:, 0], voxels[:, 1], voxels[:, 2]])
+
+
+def _read_box(store: ts.TensorStore, low: Voxels, high: Voxels) -> NDArray[np.int64]:
+    x, y, z = (slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+    return _result(store[x, y, z]).astype(np.uint64, copy=False).view(np.int64)
+
+
+def _result(view: ts.TensorStore) -> NDArray[Any]:
     try:
-        ids = (
-            store.vindex[voxels[:, 0], voxels[:, 1], voxels[:, 2]]
-            .read()
-            .result(precomputed.TIMEOUT_S)
-        )
+        ids = view.read().result(precomputed.TIMEOUT_S)
     except precomputed.FAILURES as error:
         # tensorstore's message names the chunk
         raise Unavailable(

@@ -1,0 +1,69 @@
+"""Dataset folders: bring one in, make one."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matengine.cli import console, failing
+from matengine.cli.options import Data, Json
+from matengine.cli.services import services
+from matengine.cli.watching import watching
+from matengine.times import parse_time
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("import")(import_folder)
+    app.command("sample")(sample)
+
+
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="A dataset folder: datastack.toml and its files.")],
+    data: Data = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Leave out proofreading after this time.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a dataset folder in: chunkedgraph, proofreading history, annotation tables.
+
+    Interrupted, the same command goes on where it was. The volume of supervoxels is read where
+    it lies, so the folder must stay.
+
+    Example: matengine import snemi3d --data box
+    """
+    from matengine.datasets import importer
+    from matengine.datasets.folder import open_dataset
+
+    moment = parse_time(until) if until else None
+    dataset = open_dataset(folder)
+    with services(data, make=True), watching("import") as progress:
+        again = ["matengine", "import", str(folder), *(["--data", str(data)] if data else [])]
+        failing.can_resume(f"Go on with: {shlex.join(again)}")
+        done = importer.import_dataset(dataset, until=moment, progress=progress)
+    if as_json:
+        console.show_json(done)
+        return
+    for line in done.lines():
+        console.show(line)
+
+
+def sample(
+    out: Annotated[Path, typer.Argument(help="The folder to make; it must not exist.")],
+    size: Annotated[int, typer.Option(help="Voxels along each side of the volume.")] = 192,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal datasets.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a synthetic dataset: neurons in a volume, synapses, nuclei, proofreading.
+
+    Example: matengine sample small --size 128 && matengine import small --data box
+    """
+    from matengine.datasets.sample import make_sample
+
+    with watching("sample") as progress:
+        make_sample(out, size=size, seed=seed, progress=progress)
+    if as_json:
+        console.show_json({"folder": out.absolute()})
+    else:
+        console.show(f"{out}; next: matengine import {shlex.quote(str(out))} --data DIR")

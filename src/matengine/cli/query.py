@@ -1,0 +1,135 @@
+"""Questions to a version, answered as a table, JSON, Arrow, Parquet or CSV."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from matengine.cli import console
+from matengine.cli.options import Data, Datastack, Json
+from matengine.cli.services import place
+from matengine.errors import Invalid
+from matengine.times import parse_time
+
+if TYPE_CHECKING:
+    from matengine.engine.query.relation import Relation
+
+SHOWN_ROWS = 20
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    arrow = "arrow"
+    parquet = "parquet"
+    csv = "csv"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("query")(query)
+
+
+def query(
+    table: Annotated[str, typer.Argument(help="An annotation table.")],
+    data: Data = None,
+    datastack: Datastack = None,
+    version: Annotated[int | None, typer.Option(help="Which version; default: the newest.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Keep rows of this value; again for more columns or values.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Only these columns, in this order.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help=f"At most so many rows; default: all, {SHOWN_ROWS} as a table."),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Default: by the name of --out, else table.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file, not to stdout.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Rows of a table as a version has them, with supervoxel and root ids.
+
+    Examples:
+
+      matengine query synapses --where pre_pt_root_id=360287970189639680 --data box
+
+      matengine query synapses --version 1 --columns id,size --out sizes.parquet --data box
+    """
+    from matengine.cli import rows_out
+    from matengine.engine.query import read, relation
+    from matengine.engine.versions import catalogue
+
+    chosen = _format(format, out, as_json)
+    with place(data, datastack) as there:
+        number = version or catalogue.newest(there.conn, there.datastack).version
+        found = relation.at_version(there.conn, there.datastack, table, number)
+        asked = read.Question(
+            columns=[c.strip() for c in columns.split(",")] if columns else None,
+            among=_conditions(found, where or []),
+            limit=SHOWN_ROWS if limit is None and chosen is Format.table else limit,
+        )
+        with read.stream(there.conn, found, asked) as reader:
+            if chosen is Format.table:
+                rows_out.as_table(reader, title=f"{table}, version {number} of {there.datastack}")
+                return
+            with closing(rows_out.target(out)) as target:
+                count = rows_out.WRITERS[chosen.value](reader, target)
+                target.keep()
+    if out:
+        console.say(f"{count} rows in {out}")
+
+
+def _format(given: Format | None, out: Path | None, as_json: bool) -> Format:
+    if as_json:
+        return Format.json
+    if given is not None:
+        if given is Format.table and out:
+            raise Invalid("A table is for reading here.", "Use --format csv with --out.")
+        return given
+    if out is None:
+        return Format.table
+    ending = out.suffix.lstrip(".")
+    named = {"feather": "arrow", "pq": "parquet"}.get(ending, ending)
+    if named in ("json", "arrow", "parquet", "csv"):
+        return Format(named)
+    raise Invalid(
+        f"The name {out.name} tells no format.", "Use --format json, arrow, parquet, csv."
+    )
+
+
+def _conditions(relation: "Relation", texts: list[str]) -> dict[str, Sequence[Any]]:
+    """COLUMN=VALUE texts as values of the columns' types; raises Invalid, NotFound."""
+    among: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Invalid(f"'{text}' is no condition.", "Write --where COLUMN=VALUE.")
+        among.setdefault(name.strip(), []).append(_value(relation, name.strip(), value.strip()))
+    return dict(among)
+
+
+def _value(relation: "Relation", name: str, text: str) -> Any:
+    types = {c.name: c.sql_type for c in relation.table.columns}
+    kind = types.get(name, {"id": "bigint", "created": "timestamptz"}.get(name, "float"))
+    try:
+        if kind in ("bigint", "integer"):
+            return int(text)
+        if kind in ("real", "double precision", "float"):
+            return float(text)
+        if kind == "boolean":
+            return {"true": True, "false": False}[text.lower()]
+    except (ValueError, KeyError):
+        raise Invalid(f"'{text}' is no value of the column '{name}', which is {kind}.") from None
+    if kind == "timestamptz":
+        return parse_time(text)
+    return text

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
@@ -138,7 +139,7 @@ def _examine_batch(
     staged = {"id": columns.get("id"), "target": columns.get(plan.target or "")}
     given = {name: column for name, column in staged.items() if column is not None}
     if given:
-        numbers = pa.array(range(first_row, first_row + batch.num_rows), pa.int64())
+        numbers = np.arange(first_row, first_row + batch.num_rows)
         copy_columns(conn, _STAGED, pa.table({"row": numbers} | given))
     for name in ("id", "superceded_id"):
         if name in columns:

@@ -42,7 +42,7 @@ class Box:
             Server(*self._part("server"), LOOPBACK, port),
         )
         self.programs: list[Service] = [self.worker, self.scheduler, self.server]
-        self.supervisor = Supervisor([self.postgres, self.redis, *self.programs], self._moved)
+        self.supervisor = Supervisor([[self.postgres, self.redis], self.programs], self._moved)
 
     def up(self) -> None:
         """Start everything, say so in one line on stdout, and keep it running until a signal.

@@ -36,21 +36,27 @@ class Service(ABC):
         """Whether the process that we launched is alive."""
         return self.process is not None and self.process.poll() is None
 
-    def start(self, give_up: Callable[[], bool] = lambda: False) -> None:
-        """Launch and wait until ready; raises Unavailable with the end of the log otherwise.
+    def start(self) -> None:
+        """Launch and wait until ready; raises Unavailable with the end of the log otherwise."""
+        self.launch()
+        self.await_ready()
 
-        `give_up` is asked while waiting; where it says so, start returns at once. A process that
+    def await_ready(self, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Wait for what was launched; raises Unavailable with the end of the log.
+
+        `give_up` is asked while waiting; where it says so, this returns at once. A process that
         ends is tried again, because something else may just have taken its port.
         """
-        for attempt in range(ATTEMPTS):
-            time.sleep(attempt)
-            self.launch()
+        for attempt in range(1, ATTEMPTS + 1):
             wait_until(lambda: give_up() or not self.running or self.ready(), START_PATIENCE_S)
             if give_up() or (self.running and self.ready()):
                 return
             if self.running:
                 break
             self.bury()
+            if attempt < ATTEMPTS:
+                time.sleep(attempt)
+                self.launch()
         reason = "did not become ready" if self.running else "ended while it started"
         self.stop()
         raise Unavailable(f"{self.name} {reason}: {tail(self.log)}", f"Its log is {self.log}.")

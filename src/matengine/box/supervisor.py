@@ -17,20 +17,21 @@ STEADY_S = 60.0  # who ran this long before it died is started again at once
 class Supervisor:
     """Runs services until `stop` is asked for.
 
-    services: in starting order.
+    stages: services in starting order; those of one stage start together.
     changed: called after a restart; returns the services that must restart with it, because what
         they were told at their start no longer holds.
     """
 
     def __init__(
         self,
-        services: Sequence[Service],
+        stages: Sequence[Sequence[Service]],
         changed: Callable[[], Sequence[Service]] = tuple,
     ) -> None:
-        self.services = list(services)
+        self.services = [service for stage in stages for service in stage]
         self.stopping = False
+        self._stages = stages
         self._changed = changed
-        self._trouble = {service.name: Trouble() for service in services}
+        self._trouble = {service.name: Trouble() for service in self.services}
 
     def listen(self) -> None:
         """Stop on SIGINT, SIGTERM and SIGHUP."""
@@ -38,12 +39,15 @@ class Supervisor:
             signal.signal(number, self._on_signal)
 
     def start(self) -> None:
-        """Start all in order, each waiting for the one before; returns early on a stop signal."""
-        for service in self.services:
+        """Start stage after stage, each when the one before is ready; early back on a signal."""
+        for stage in self._stages:
             if self.stopping:
                 return
-            service.start(give_up=lambda: self.stopping)
-            self._trouble[service.name].started()
+            for service in stage:
+                service.launch()
+                self._trouble[service.name].started()
+            for service in stage:
+                service.await_ready(give_up=lambda: self.stopping)
 
     def watch(self) -> None:
         """Restart what dies, until a stop signal."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from matengine.datasets.sample.neurons import Skeletons
 from matengine.datasets.sample.plan import Plan
+from matengine.datasets.sample.skeletons import Skeletons
 from matengine.datasets.sample.supervoxels import Supervoxels, Touching
 
 Ints = NDArray[np.int64]

@@ -8,10 +8,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from matengine.datasets.sample.lives import NEVER, Lives, give_lives
-from matengine.datasets.sample.neurons import AXON, Skeletons, Vessel
 from matengine.datasets.sample.operations import START
 from matengine.datasets.sample.plan import RESOLUTION_NM, Plan
+from matengine.datasets.sample.skeletons import AXON, Skeletons
 from matengine.datasets.sample.supervoxels import Supervoxels, Touching
+from matengine.datasets.sample.vessel import Vessel
 from matengine.times import to_ms
 
 Ints = NDArray[np.int64]

@@ -8,11 +8,12 @@ import numpy as np
 
 from matengine.datasets.sample.agglomeration import Agglomeration, agglomerate
 from matengine.datasets.sample.annotations import World, Written, cell_types, nuclei, synapses
-from matengine.datasets.sample.neurons import Grower, Vessel
+from matengine.datasets.sample.neurons import Grower
 from matengine.datasets.sample.operations import Operation, plan_history
 from matengine.datasets.sample.plan import Plan, Triple, make_plan
 from matengine.datasets.sample.replay import replay
 from matengine.datasets.sample.supervoxels import Supervoxels, scan
+from matengine.datasets.sample.vessel import Vessel
 from matengine.datasets.sample.volume import Space
 from matengine.datasets.sample.write import (
     VolumeWriter,
@@ -79,8 +80,11 @@ def _fill(folder: Path, out: Path, plan: Plan, progress: Progress) -> Made:
     vessel = Vessel.place(plan, rng)
     skeletons = Grower(plan, rng, vessel).grow()
     volume = VolumeWriter(folder / "segmentation", plan)
-    supervoxels, touching = scan(Space(plan, skeletons, vessel), volume.write, progress)
-    volume.finish()
+    try:
+        supervoxels, touching = scan(Space(plan, skeletons, vessel), volume.write, progress)
+    finally:
+        # a write still under way would put its file back into a folder that was removed
+        volume.finish()
     found = agglomerate(plan, skeletons, supervoxels, touching, rng)
     operations = plan_history(plan, found, rng)
     _write_graph(folder, supervoxels, found, operations)

@@ -1,22 +1,26 @@
-"""Neurons as skeletons: cells with soma, dendrites and axon, and axons that pass through."""
+"""Growing neurons: cells with soma, dendrites and axon, and axons that pass through."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matengine.datasets.sample.plan import Plan
+from matengine.datasets.sample.skeletons import (
+    AXON,
+    DENDRITE,
+    MAX_RADIUS,
+    SOMA,
+    Floats,
+    Ints,
+    Skeletons,
+    Tips,
+)
+from matengine.datasets.sample.vessel import Vessel
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-SOMA, DENDRITE, AXON = 0, 1, 2
-COMPARTMENTS = ("soma", "dendrite", "axon")
 STEP = 1.5
 """Voxels from one node of a skeleton to the next."""
 
-MAX_RADIUS = 4
 _CELL = 10
 """Edge of the cells, voxels, in which crowding is counted: about one neurite each."""
 
@@ -30,80 +34,6 @@ _CANDIDATES = 4
 _FRAGMENT_NODES = (8, 18)
 _ROUNDS = 40
 _MAX_STEPS = 1200
-
-
-@dataclass(frozen=True)
-class Skeletons:
-    """Nodes of all neurons, and the watershed fragments that they seed.
-
-    position (n, 3) int16 voxels, radius (n,) uint8 voxels, fragment (n,) int32.
-    By fragment: neuron int32, part int32 (what the first agglomeration joins), kind int8.
-    By cell: soma (c, 3) centre in voxels; the first c neurons are the cells.
-    """
-
-    position: NDArray[np.int16]
-    radius: NDArray[np.uint8]
-    fragment: NDArray[np.int32]
-    neuron_of: NDArray[np.int32]
-    part_of: NDArray[np.int32]
-    kind_of: NDArray[np.int8]
-    soma: Floats
-
-
-@dataclass
-class Vessel:
-    """A blood vessel: a winding tube along z without segmentation."""
-
-    centre: Floats
-    swing: Floats
-    phase: Floats
-    radius: float
-    length: int
-
-    @classmethod
-    def place(cls, plan: Plan, rng: np.random.Generator) -> "Vessel":
-        size = np.array(plan.size[:2], float)
-        return cls(
-            centre=size * rng.uniform(0.3, 0.7, 2),
-            swing=size * 0.08,
-            phase=rng.uniform(0, 2 * np.pi, 2),
-            radius=plan.vessel_radius,
-            length=plan.size[2],
-        )
-
-    def middle(self, z: NDArray[Any]) -> tuple[Floats, Floats]:
-        """x and y of the middle line at heights z."""
-        turn = 2 * np.pi * z / self.length
-        x, y = (self.centre[i] + self.swing[i] * np.sin(turn + self.phase[i]) for i in (0, 1))
-        return x, y
-
-    def distance(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[Any]) -> Floats:
-        """Voxels from the middle line, in the xy plane; arrays that broadcast."""
-        middle_x, middle_y = self.middle(z)
-        apart: Floats = np.hypot(x - middle_x, y - middle_y)
-        return apart
-
-
-@dataclass
-class _Tips:
-    """Growing ends, one a row."""
-
-    position: Floats
-    direction: Floats
-    radius: Floats
-    neuron: Ints
-    kind: Ints
-    part: Ints
-    fragment: Ints
-    left: Ints  # nodes until the next fragment
-    steps: Ints  # nodes until the end
-
-    def take(self, rows: NDArray[np.bool_] | Ints) -> "_Tips":
-        return _Tips(*(value[rows] for value in vars(self).values()))
-
-    def joined(self, other: "_Tips") -> "_Tips":
-        both = zip(vars(self).values(), vars(other).values(), strict=True)
-        return _Tips(*(np.concatenate(pair) for pair in both))
 
 
 @dataclass
@@ -126,8 +56,8 @@ class Grower:
 
     def grow(self) -> Skeletons:
         """Cells first, then passing axons where space is free."""
-        soma = self._somata()
-        self._run(self._cell_tips(soma))
+        soma = self._centres()
+        self._run(self._cell_tips(soma, self._somata(soma)))
         for _ in range(_ROUNDS):
             tips = self._axon_tips()
             if tips is None:
@@ -155,50 +85,49 @@ class Grower:
         )
         return free
 
-    def _somata(self) -> Floats:
-        """Centres of the somata, apart from each other, and their nodes."""
+    def _centres(self) -> Floats:
+        """Centres of the somata (c, 3): inside, off the vessel, apart from each other."""
         radius = self.plan.soma_radius
-        tried = self.rng.uniform(0, 1, (400 + 40 * self.plan.cells, 3)) * self.size
+        tried: Floats = self.rng.uniform(0, 1, (400 + 40 * self.plan.cells, 3)) * self.size
         tried = tried[self._free(tried, radius)]
-        centres: list[Floats] = []
+        chosen = np.empty((self.plan.cells, 3))
+        count = 0
         for apart in (3.5, 2.5, 2.0):
             for centre in tried:
-                far = all(np.linalg.norm(centre - c) > apart * radius for c in centres)
-                if far and len(centres) < self.plan.cells:
-                    centres.append(centre)
-        somata = np.array(centres).reshape(-1, 3)
-        self.neuron_count = len(somata)
+                if count == len(chosen):
+                    return chosen
+                near = ((chosen[:count] - centre) ** 2).sum(1) <= (apart * radius) ** 2
+                if not near.any():
+                    chosen[count] = centre
+                    count += 1
+        return chosen[:count]
+
+    def _somata(self, centres: Floats) -> Ints:
+        """Nodes of the somata, which a few random seeds each cut into fragments; their parts."""
+        radius = self.plan.soma_radius
+        parts = self._parts(len(centres))
+        self.neuron_count = len(centres)
         reach = np.arange(-radius, radius + 1, 2.0)
         ball = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3)
         ball = ball[(ball**2).sum(1) <= (radius - 2) ** 2]
-        for neuron, centre in enumerate(somata):
-            # a few random seeds cut the soma into fragments, as a watershed does
+        for neuron, centre in enumerate(centres):
             seeds = ball[self.rng.integers(0, len(ball), max(2, len(ball) // 90))]
             nearest = ((ball[:, None] - seeds) ** 2).sum(2).argmin(1)
-            first = self._fragments(
-                np.full(len(seeds), neuron), self._parts(1).repeat(len(seeds)), SOMA
-            )
-            self._record(centre + ball, np.full(len(ball), 2.0), first[nearest])
-        return somata
+            same = np.full(len(seeds), neuron)
+            fragments = self._fragments(same, parts[same], SOMA)
+            self._record(centre + ball, np.full(len(ball), 2.0), fragments[nearest])
+        return parts
 
-    def _cell_tips(self, somata: Floats) -> _Tips:
-        """Dendrites and one axon from the surface of each soma."""
-        each = self.rng.integers(5, 9, len(somata))
-        neuron = np.repeat(np.arange(len(somata)), each)
+    def _cell_tips(self, centres: Floats, parts: Ints) -> Tips:
+        """Dendrites and one axon from the surface of each soma, in the soma's part."""
+        neuron = np.repeat(np.arange(len(centres)), self.rng.integers(5, 9, len(centres)))
         direction = _unit(self.rng.normal(size=(len(neuron), 3)))
-        is_axon = np.r_[True, neuron[1:] != neuron[:-1]] if len(neuron) else neuron == 0
-        kind = np.where(is_axon, AXON, DENDRITE)
-        position = somata[neuron] + direction * (self.plan.soma_radius - 2)
-        # the trunk begins in the soma, so it belongs to the soma's part
-        parts = np.array([self._part_of_soma(n) for n in range(len(somata))], np.int64)
-        return self._tips(
-            position, direction, neuron, kind, parts[neuron] if len(neuron) else neuron
-        )
+        is_first = np.diff(neuron, prepend=-1) > 0
+        kind = np.where(is_first, AXON, DENDRITE)
+        position = centres[neuron] + direction * (self.plan.soma_radius - 2)
+        return self._tips(position, direction, neuron, kind, parts[neuron])
 
-    def _part_of_soma(self, neuron: int) -> int:
-        return int(self.fragments[neuron][1][0])
-
-    def _axon_tips(self) -> _Tips | None:
+    def _axon_tips(self) -> Tips | None:
         """Two opposite tips in each of some free places; None where little space is left."""
         cells = np.argwhere(self.crowd == 0)
         centres = (cells.astype(np.float64) + 0.5) * _CELL
@@ -216,11 +145,11 @@ class Grower:
 
     def _tips(
         self, position: Floats, direction: Floats, neuron: Ints, kind: Ints, part: Ints
-    ) -> _Tips:
+    ) -> Tips:
         n = len(position)
         axon = kind == AXON
         longest = float(self.size.max())
-        return _Tips(
+        return Tips(
             position.copy(),
             direction.copy(),
             np.where(axon, 1.4, 3.6),
@@ -234,7 +163,7 @@ class Grower:
             ),
         )
 
-    def _run(self, tips: _Tips) -> None:
+    def _run(self, tips: Tips) -> None:
         """Grow until every tip has ended."""
         for _ in range(_MAX_STEPS):
             if not len(tips.position):
@@ -250,7 +179,7 @@ class Grower:
             tips = tips.take(self._free(tips.position) & (tips.steps > 0) & ~stuck)
             self._next_fragments(tips)
 
-    def _branched(self, tips: _Tips) -> _Tips:
+    def _branched(self, tips: Tips) -> Tips:
         """Some tips get a second one beside them, in a fragment of its own."""
         chance = np.where(tips.kind == DENDRITE, 0.02, 0.006)
         chosen = np.flatnonzero(self.rng.random(len(chance)) < chance)
@@ -262,7 +191,7 @@ class Grower:
         self._next_fragments(child)
         return tips.joined(child)
 
-    def _next_fragments(self, tips: _Tips) -> None:
+    def _next_fragments(self, tips: Tips) -> None:
         """Where a fragment is used up, begin another, now and then in a new part."""
         rows = np.flatnonzero(tips.left <= 0)
         cut = rows[self.rng.random(len(rows)) < self.cut_chance]
@@ -270,7 +199,7 @@ class Grower:
         tips.fragment[rows] = self._fragments(tips.neuron[rows], tips.part[rows], tips.kind[rows])
         tips.left[rows] = self.rng.integers(*_FRAGMENT_NODES, len(rows))
 
-    def _turned(self, tips: _Tips) -> tuple[Floats, NDArray[np.bool_]]:
+    def _turned(self, tips: Tips) -> tuple[Floats, NDArray[np.bool_]]:
         """New directions: of a few random ones near the old, that into the freest space.
 
         Tips without space ahead are stuck, most of them end.

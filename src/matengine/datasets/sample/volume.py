@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from matengine.datasets.sample.neurons import MAX_RADIUS, Skeletons, Vessel
 from matengine.datasets.sample.plan import Plan, Triple
+from matengine.datasets.sample.skeletons import MAX_RADIUS, Skeletons
+from matengine.datasets.sample.vessel import Vessel
 
 REACH = 9.0
 """Voxels from the body of a neurite to which it may swell; what is farther is background."""

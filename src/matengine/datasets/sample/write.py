@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from matengine.datasets.sample.agglomeration import AFFINITY_UNIT, UNCUTTABLE, Agglomeration
 from matengine.datasets.sample.annotations import Written
-from matengine.datasets.sample.neurons import COMPARTMENTS, Skeletons
 from matengine.datasets.sample.operations import DAYS, START, Operation
 from matengine.datasets.sample.plan import RESOLUTION_NM, Plan
 from matengine.datasets.sample.replay import Replayed, objects_at
+from matengine.datasets.sample.skeletons import COMPARTMENTS, Skeletons
 from matengine.datasets.sample.supervoxels import Supervoxels
 from matengine.times import to_ms
 

@@ -8,10 +8,8 @@ from matengine.datasets.sample.plan import Plan, Triple
 from matengine.datasets.sample.skeletons import MAX_RADIUS, Skeletons
 from matengine.datasets.sample.vessel import Vessel
 
-REACH = 9.0
+REACH = 9
 """Voxels from the body of a neurite to which it may swell; what is farther is background."""
-
-_HALO = int(REACH) + MAX_RADIUS + 1
 
 
 class Space:
@@ -33,7 +31,7 @@ class Space:
     def fragments(self, chunk: Triple) -> NDArray[np.int32]:
         """Fragment + 1 of every voxel of a chunk, 0 = background."""
         low, high = self.box(chunk)
-        begin, end = np.maximum(low - _HALO, 0), np.minimum(high + _HALO, self.plan.size)
+        begin, end = np.maximum(low - REACH, 0), np.minimum(high + REACH, self.plan.size)
         seeds = self._painted(self._nodes(chunk), begin, end)
         core = tuple(slice(a, b) for a, b in zip(low - begin, high - begin, strict=True))
         if not seeds.any():
@@ -70,6 +68,8 @@ class Space:
         """Balls around the nodes of a box, thin ones over thick ones."""
         seeds = np.zeros(end - begin, np.int32)
         where = self.skeletons.position[nodes] - begin
+        near = ((where >= -MAX_RADIUS) & (where < end - begin + MAX_RADIUS)).all(1)
+        nodes, where = nodes[near], where[near]
         label = self.skeletons.fragment[nodes] + 1
         radius = self.skeletons.radius[nodes]
         # the middle line comes last, so that a neurite is never cut by another one's body

@@ -8,13 +8,22 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from matengine.api import chunkedgraph, chunkedgraph_edits, errors, guard, health, segmentation
+from matengine.api import (
+    chunkedgraph,
+    chunkedgraph_edits,
+    chunkedgraph_log,
+    errors,
+    guard,
+    health,
+    segmentation,
+)
 
 BLUEPRINTS: tuple[APIBlueprint, ...] = (
     health.api,
     segmentation.api,
     chunkedgraph.api,
     chunkedgraph_edits.api,
+    chunkedgraph_log.api,
 )
 
 # the largest request body, as sent

@@ -1,22 +1,19 @@
-"""Editing the embedded chunkedgraph, and the record of what was done."""
+"""Editing the embedded chunkedgraph: merge, split, undo."""
 
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-from flask import Response, request
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import BaseModel
 
 from matengine.api.chunkedgraph import TABLE, Table
 from matengine.api.graphs import Source, open_graph
-from matengine.api.wire import flag, ids_in, ids_out, json_body, json_field, reply, time_in
+from matengine.api.wire import flag, ids_in, ids_out, json_body, json_field, reply
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.ids import is_supervoxel
-from matengine.segmentation.chunkedgraph.local import Edit, LocalGraph, Operation
+from matengine.segmentation.chunkedgraph.local import Edit, LocalGraph
 from matengine.segmentation.pick import nearest_supervoxel
-from matengine.times import to_ms
 
 # the user of record while there are no logins
 USER_ID = 1
@@ -25,16 +22,8 @@ api = APIBlueprint(
     "chunkedgraph_edits",
     __name__,
     url_prefix="/segmentation",
-    abp_tags=[Tag(name="chunkedgraph edits", description="Merges, splits and their log")],
+    abp_tags=[Tag(name="chunkedgraph edits", description="Merges and splits")],
 )
-
-
-class UserOperations(BaseModel):
-    """Whose operations, and when, in seconds since 1970."""
-
-    user_id: int | None = None
-    start_time: str | None = None
-    end_time: str | None = None
 
 
 @api.post(f"{TABLE}/merge", summary="Join two objects by an edge between two points")
@@ -97,32 +86,6 @@ def redo(path: Table) -> Response:
     return _done(edit)
 
 
-@api.get(f"{TABLE}/operation_details", summary="What operations did")
-def operation_details(path: Table) -> Response:
-    """`operation_ids` is a JSON list."""
-    try:
-        numbers = ids_in(orjson.loads(request.args.get("operation_ids", "[]")))
-    except orjson.JSONDecodeError as error:
-        raise Invalid("operation_ids is no JSON list.", "Send operation_ids=[1, 2].") from error
-    with open_graph(path.table) as (graph, _):
-        found = graph.operations(numbers)
-    return reply({str(operation.operation_id): _details(operation) for operation in found})
-
-
-@api.get(f"{TABLE}/user_operations", summary="The operations of a user")
-def user_operations(path: Table, query: UserOperations) -> Response:
-    since, until = time_in("start_time"), time_in("end_time")
-    with open_graph(path.table) as (graph, _):
-        found = graph.list_operations(user_id=query.user_id, since=since, until=until)
-    return reply(
-        {
-            "operation_id": [operation.operation_id for operation in found],
-            "timestamp": [to_ms(operation.at) for operation in found],
-            "user": [str(operation.user_id or "") for operation in found],
-        }
-    )
-
-
 @dataclass(frozen=True)
 class _Point:
     """A node and a position near it (x, y, z; nm)."""
@@ -180,22 +143,3 @@ def _operation_id() -> int:
 
 def _done(edit: Edit) -> Response:
     return reply({"operation_id": edit.operation_id, "new_root_ids": ids_out(edit.new_roots)})
-
-
-def _details(operation: Operation) -> dict[str, Any]:
-    """An operation as PyChunkedGraph records it."""
-    pairs = [ids_out(edge) for edge in operation.edges]
-    edges = {"removed_edges": pairs} if operation.kind == "split" else {"added_edges": pairs}
-    undone = {} if operation.undo_of is None else {"undo_operation_id": operation.undo_of}
-    return {
-        "user": str(operation.user_id or ""),
-        "roots": ids_out(operation.new_roots),
-        "former_roots": ids_out(operation.former_roots),
-        "source_ids": ids_out(operation.sources),
-        "sink_ids": ids_out(operation.sinks),
-        "operation_status": 0,
-        "operation_ts": str(operation.at),
-        "timestamp": str(operation.at),
-        **edges,
-        **undone,
-    }

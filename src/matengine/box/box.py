@@ -17,15 +17,19 @@ from matengine.box.supervisor import Supervisor
 from matengine.errors import Conflict
 from matengine.settings import Settings
 
-PORT_PATIENCE_S = 10.0  # for the server of a box that was killed a moment ago
+PORT_PATIENCE_S = 5.0  # for the server of a box that was killed a moment ago
 
 
 @dataclass(frozen=True)
 class Attached:
-    """A box that a command may use. is_up: whether worker and server run beside it."""
+    """A box that a command may use. url: of the server, where worker and server run beside it."""
 
     settings: Settings
-    is_up: bool
+    url: str | None = None
+
+    @property
+    def is_up(self) -> bool:
+        return self.url is not None
 
 
 class Box:
@@ -52,7 +56,7 @@ class Box:
         """
         self.supervisor.listen()
         lock = BoxLock(self.folder)
-        if not lock.take(UP, self._may_not_wait):
+        if lock.take(UP, self._stop_waiting):
             return
         try:
             adopt_orphans()
@@ -86,8 +90,8 @@ class Box:
         """The programs, where a service came back on another port."""
         return [p for p in self.programs if p.running] if self.settings() != self._told else []
 
-    def _may_not_wait(self, holder: Holder | None) -> bool:
-        if holder and holder.purpose == UP:
+    def _stop_waiting(self, holder: Holder) -> bool:
+        if holder.purpose == UP:
             where = f" at {holder.url}" if holder.url else ""
             raise Conflict(f"The box in {self.folder.path} is already up{where}.")
         return self.supervisor.stopping
@@ -103,17 +107,15 @@ def attach(data_dir: Path, *, broker: bool = False) -> Iterator[Attached]:
     folder = BoxFolder(data_dir.absolute())
     postgres, redis = _servers(folder)
     lock = BoxLock(folder)
-    if not lock.take(COMMAND, lambda holder: bool(holder and holder.url)):
-        yield Attached(Settings(postgres.url, redis.url, folder.path), is_up=True)
+    if other := lock.take(COMMAND, lambda holder: holder.url is not None):
+        yield Attached(Settings(postgres.url, redis.url, folder.path), other.url)
         return
     wanted: list[Service] = [postgres, redis] if broker else [postgres]
     try:
         _prepare(folder)
         for service in wanted:
             service.start()
-        yield Attached(
-            Settings(postgres.url, redis.url if broker else None, folder.path), is_up=False
-        )
+        yield Attached(Settings(postgres.url, redis.url if broker else None, folder.path))
     finally:
         for service in reversed(wanted):
             service.stop()

@@ -63,6 +63,10 @@ class Holder:
     url: str | None = None
 
 
+# has the lock, but has not said yet what for
+UNKNOWN = Holder(0, COMMAND)
+
+
 class BoxLock:
     """An exclusive lock on a box, which the kernel gives back when its holder dies."""
 
@@ -71,26 +75,26 @@ class BoxLock:
         self._descriptor: int | None = None
         self._purpose = COMMAND
 
-    def take(self, purpose: str, stop_waiting: Callable[[Holder | None], bool]) -> bool:
-        """Become the holder, waiting for others in turn.
+    def take(self, purpose: str, stop_waiting: Callable[[Holder], bool]) -> Holder | None:
+        """Become the holder, waiting for others in turn; None where that is done.
 
-        `stop_waiting` is asked with the present holder (None: not known yet) while there is one;
-        where it says so, False is returned and the lock is not ours.
+        While there is another holder, `stop_waiting` is asked with it; where it says so, that
+        holder is returned and the lock is not ours.
         """
         self._folder.make()
         told = False
         while not self._try():
-            holder = self.holder()
+            holder = self.holder() or UNKNOWN
             if stop_waiting(holder):
-                return False
-            if holder and not told:
+                return holder
+            if holder is not UNKNOWN and not told:
                 doing = "starts" if holder.purpose == UP else "uses"
                 say(f"waiting for process {holder.pid}, which {doing} {self._folder.path}")
                 told = True
             time.sleep(POLL_S)
         self._purpose = purpose
         self.tell(None)
-        return True
+        return None
 
     def tell(self, url: str | None) -> None:
         """Say what we, the holder, do; `url` where the box is up and ready."""

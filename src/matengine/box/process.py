@@ -69,17 +69,22 @@ def run(command: Command, *, account: Account | None, cwd: Path) -> str:
     return done.stdout
 
 
-def end(process: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) -> int:
-    """End a child: each signal in turn with its patience in seconds, then SIGKILL to its session.
+def end(
+    process: subprocess.Popen[bytes], patience: float, *further: tuple[signal.Signals, float]
+) -> int:
+    """Wait for a child that was told to end, for `patience` seconds; then insist.
 
-    Returns its exit code, negative for a signal as in subprocess.
+    Each further signal is sent in turn, with its own patience; at last SIGKILL to the child's
+    session. Returns its exit code, negative for a signal as in subprocess.
     """
-    for number, patience in steps:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+    for number, more in further:
         if process.poll() is not None:
             break
         process.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+            process.wait(more)
     kill_group(process.pid)
     return process.wait()
 

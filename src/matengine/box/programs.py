@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from celery import Celery
+from kombu.exceptions import KombuError
+from redis import RedisError
 
 from matengine.box.process import Command, spawn
 from matengine.box.service import Service
@@ -17,6 +19,7 @@ from matengine.settings import Settings
 CELERY = ("-m", "celery", "--app", "matengine.workflows.app")
 WSGI = "matengine.api.app:create_app()"
 WORKER_NODE = "worker@box"
+QUEUES = "orchestration,lookup,bulk,export"
 WORKER_PROCESSES = 2
 SERVER_THREADS = 8
 MEMORY_FOLDER = Path("/dev/shm")
@@ -59,13 +62,12 @@ class Worker(Program):
     def arguments(self) -> Command:
         return [
             *(*CELERY, "worker", "--hostname", WORKER_NODE, "--loglevel", "INFO"),
-            *("--concurrency", str(WORKER_PROCESSES), "--without-gossip", "--without-mingle"),
+            *("--concurrency", str(WORKER_PROCESSES), "--queues", QUEUES),
+            *("--without-gossip", "--without-mingle"),
         ]
 
     def ready(self) -> bool:
-        """Whether the worker answers a ping through the broker."""
-        with Celery(broker=self.settings().broker_url) as app:
-            return bool(app.control.ping(destination=[WORKER_NODE], timeout=PROBE_PATIENCE_S))
+        return worker_answers(self.settings().broker_url)
 
 
 class Scheduler(Program):
@@ -116,4 +118,13 @@ class Server(Program):
             error.close()
             return True
         except OSError:
+            return False
+
+
+def worker_answers(broker_url: str | None) -> bool:
+    """Whether the worker of the box answers a ping through the broker."""
+    with Celery(broker=broker_url) as app:
+        try:
+            return bool(app.control.ping(destination=[WORKER_NODE], timeout=PROBE_PATIENCE_S))
+        except (KombuError, RedisError, OSError):
             return False

@@ -63,8 +63,19 @@ class Service(ABC):
 
     def stop(self) -> None:
         """Stop the process with all that belongs to it; nothing happens where none runs."""
+        self.ask_to_stop()
+        self.await_stop()
+
+    def ask_to_stop(self) -> None:
+        """Send the first of the signals that stop it."""
         if self.process is not None:
-            end(self.process, *self.stop_steps)
+            self.process.send_signal(self.stop_steps[0][0])
+
+    def await_stop(self) -> None:
+        """Wait for what was asked to stop, and insist."""
+        if self.process is not None:
+            (_, patience), *further = self.stop_steps
+            end(self.process, patience, *further)
             self.process = None
 
     def bury(self) -> int:

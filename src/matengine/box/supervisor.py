@@ -57,9 +57,12 @@ class Supervisor:
             time.sleep(TICK_S)
 
     def stop(self) -> None:
-        """Stop all in reverse order, with whatever they left behind."""
-        for service in reversed(self.services):
-            service.stop()
+        """Stop all stages in reverse order, with whatever they left behind."""
+        for stage in reversed(self._stages):
+            for service in stage:
+                service.ask_to_stop()
+            for service in stage:
+                service.await_stop()
         self._kill_orphans()
 
     def _tend(self, service: Service) -> None:

@@ -7,8 +7,8 @@ from psycopg.rows import class_row
 
 from matengine.engine.annotations import changes
 from matengine.errors import Conflict, Invalid, NotFound, did_you_mean
-from matengine.segmentation.chunkedgraph.client import HttpGraph
 from matengine.segmentation.chunkedgraph import local
+from matengine.segmentation.chunkedgraph.client import HttpGraph
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
 from matengine.segmentation.volume import Volume, open_volume
 from matengine.storage import connections, writers

@@ -15,7 +15,9 @@ def start(conn: Connection, datastack: str) -> int:
     """Begin to look up the supervoxels of all rows that are new; gives the run. Commits."""
     with conn.transaction():
         datastacks.get(conn, datastack)
-        return runs.enter(conn, datastack, "ingest")
+        run_id = runs.enter(conn, datastack, "ingest")
+    conn.commit()
+    return run_id
 
 
 def ready(conn: Connection, run: Run) -> bool:

@@ -26,6 +26,12 @@ def advance(conn: Connection, run_id: int) -> bool:
 
     True where something moved. Any process may call this at any time, also several at once.
     """
+    moved = _advance(conn, run_id)
+    conn.commit()
+    return moved
+
+
+def _advance(conn: Connection, run_id: int) -> bool:
     with conn.transaction():
         run = runs.lock(conn, run_id, wait=False)
         if run is None:
@@ -80,6 +86,7 @@ def cancel(conn: Connection, run_id: int, reason: str = "cancelled by a user") -
         run = runs.lock(conn, run_id, wait=True)
         if run is not None:
             _undo(conn, run, WORKFLOWS[run.workflow], "cancelled", reason)
+    conn.commit()
 
 
 def _undo(conn: Connection, run: Run, workflow: Workflow, status: str, reason: str) -> None:

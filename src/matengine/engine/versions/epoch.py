@@ -76,6 +76,7 @@ def start(
                 " VALUES (%s, %s, %s, 'RUNNING', %s, %s)",
                 (datastack, version, epoch, expires_on, note),
             )
+    conn.commit()
     return run_id
 
 

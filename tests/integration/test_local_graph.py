@@ -95,6 +95,11 @@ def test_the_worked_example_of_a_history(conn: Any) -> None:
     assert graph.lineage([r40], START, minute(15)).links == sorted(
         [(r10, r40), (r20, r40), (r40, r50), (r40, r60)]
     )
+    # a root made at the future bound itself is still followed to what ended it
+    lineage = graph.lineage([r10], future=minute(10))
+    assert lineage.links == sorted([(r10, r40), (r40, r50), (r40, r60)])
+    assert set(lineage.nodes) == {r10, r40, r50, r60}
+    assert graph.lineage([r10], future=minute(10) - MS).links == [(r10, r40)]
     # half-open: a root is its own past from the moment it is made
     assert graph.lineage([r40], minute(10), minute(15)).links == sorted([(r40, r50), (r40, r60)])
     assert graph.past_ids([r70], minute(5), minute(60)) == {r70: sorted([r10, r20, r30])}
@@ -223,6 +228,26 @@ def test_undo_leaves_an_edge_that_was_there_before(graph: LocalGraph) -> None:
     graph.undo(merged.operation_id)
     now = graph.list_operations()[-1].at
     assert root(graph, A, now) == root(graph, B, now) != root(graph, D, now)
+
+
+def test_undo_leaves_an_edge_that_was_changed_since(graph: LocalGraph) -> None:
+    first = graph.split([(A, B)])
+    graph.merge([(A, B)])
+    second = graph.split([(A, B)])
+    with pytest.raises(Invalid, match="no edge left"):
+        graph.undo(first.operation_id)
+    assert graph.undo(second.operation_id).new_roots.size == 1
+
+
+def test_an_edge_is_there_once_however_often_it_is_added(conn: Any, graph: LocalGraph) -> None:
+    graph.split([(A, B)])
+    for _ in range(3):
+        graph.merge([(A, B)], strict=False)
+    rows = conn.execute(
+        "SELECT from_ms, to_ms FROM graph_seg.edge WHERE a = %s AND b = %s ORDER BY 1", (A, B)
+    ).fetchall()
+    split, merged, *_ = (to_ms(o.at) for o in graph.list_operations())
+    assert rows == [(to_ms(START), split), (merged, 2**63 - 1)]
 
 
 def test_an_edge_keeps_its_affinity(conn: Any) -> None:

@@ -1,5 +1,6 @@
 """How the embedded chunkedgraph is filled, replayed, and shared between connections."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -253,6 +254,25 @@ def test_one_edit_at_a_time_and_readers_go_on(av: Any) -> None:
         assert later.operation_id == edit.operation_id + 1
         assert later.at > edit.at
         assert a in later.former_roots
+
+
+def test_an_edit_that_waited_sees_what_it_waited_for(av: Any) -> None:
+    with av.connect() as one, av.connect() as other, av.connect() as watcher:
+        local.create(one, "seg", start=START)
+        local.load_edges(one, "seg", edges([A, C, E], [B, D, F]))
+        one.commit()
+        watcher.autocommit = True
+        first = LocalGraph(one, "seg").merge([(A, C)])
+        pid = other.info.backend_pid
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(lambda: LocalGraph(other, "seg").merge([(C, E)]))
+            blocked = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
+            while not watcher.execute(blocked, (pid,)).fetchone()[0]:
+                assert not waiting.done()
+            one.commit()
+            second = waiting.result()
+        assert first.new_roots[0] in second.former_roots
+        assert LocalGraph(other, "seg").leaves(second.new_roots[0]).tolist() == [A, B, C, D, E, F]
 
 
 def test_an_edit_is_the_callers_to_commit(av: Any) -> None:

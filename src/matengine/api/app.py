@@ -17,6 +17,7 @@ from matengine.api import (
     health,
     segmentation,
 )
+from matengine.web import status
 
 BLUEPRINTS: tuple[APIBlueprint, ...] = (
     health.api,
@@ -58,6 +59,7 @@ def create_app(
     errors.install(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
+    app.register_blueprint(status.page)
     return app
 
 

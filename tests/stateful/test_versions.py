@@ -37,13 +37,21 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_volume(Path(tmp_path_factory.mktemp("volume")))
 
 
+# of all parts together; parts, so that test processes share them
+SCENARIOS = int(os.environ.get("MATENGINE_TEST_SCENARIOS", "520"))
+PARTS = 4
+
+
+@pytest.mark.parametrize("part", range(PARTS))
 @settings(
-    max_examples=int(os.environ.get("MATENGINE_TEST_SCENARIOS", "250")),
+    max_examples=SCENARIOS // PARTS,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(actions=st.lists(_action, min_size=3, max_size=14))
-def test_versions_are_the_oracles(conn: Connection, volume: str, actions: list[tuple]) -> None:
+def test_versions_are_the_oracles(
+    conn: Connection, volume: str, part: int, actions: list[tuple]
+) -> None:
     pair = Pair(conn, volume)
     try:
         for name, *arguments in actions:

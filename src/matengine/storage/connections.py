@@ -16,6 +16,8 @@ Connection = psycopg.Connection[Any]
 # a database of ours is known by its comment, so no list of them can go stale
 MARK = "matengine aligned volume"
 CONNECT_TIMEOUT_S = 10
+# nothing waits for ever; long enough to build the indexes of a table of 10^9 rows
+STATEMENT_DEADLINE = "12h"
 
 
 def database_url(aligned_volume: str, url: str | None = None) -> str:
@@ -39,7 +41,7 @@ def open_connection(conninfo: str, *, autocommit: bool = False) -> Connection:
             f"PostgreSQL cannot be reached: {str(error).strip().splitlines()[-1]}",
             "Is the server up?",
         ) from error
-    conn.execute("SET timezone TO 'UTC'")
+    conn.execute(f"SET timezone TO 'UTC'; SET statement_timeout TO '{STATEMENT_DEADLINE}'")
     if not autocommit:
         conn.commit()
     return conn

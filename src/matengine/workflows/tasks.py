@@ -21,10 +21,9 @@ def advance(aligned_volume: str, run_id: int) -> None:
 @app.task(name="matengine.unit")
 def unit(aligned_volume: str, unit_id: int) -> None:
     """Do one unit; the last one of a phase moves its run on."""
-    conninfo = database_url(aligned_volume)
-    if not engine.execute(conninfo, unit_id):
-        return
-    with open_connection(conninfo) as conn:
+    with open_connection(database_url(aligned_volume)) as conn:
+        if not engine.execute(conn, unit_id):
+            return
         run_id = units.run_if_last(conn, unit_id)
     if run_id is not None:
         advance.delay(aligned_volume, run_id)

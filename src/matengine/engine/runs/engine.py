@@ -3,7 +3,6 @@
 import time
 from datetime import timedelta
 
-import psycopg
 import structlog
 
 from matengine import times
@@ -13,7 +12,7 @@ from matengine.engine.runs.workflow import Workflow
 from matengine.engine.workflows import WORKFLOWS
 from matengine.errors import Conflict, MatengineError, Unavailable
 from matengine.progress import Progress, quiet
-from matengine.storage.connections import Connection, open_connection
+from matengine.storage.connections import Connection, conninfo_of, open_connection
 
 log = structlog.get_logger()
 
@@ -101,27 +100,29 @@ def _undo(conn: Connection, run: Run, workflow: Workflow, status: str, reason: s
     log.warning("run undone", run=run.run_id, status=status, reason=reason)
 
 
-def execute(conninfo: str, unit_id: int) -> bool:
-    """Claim a unit and do it; False where there was nothing to claim. Faults are recorded."""
-    with open_connection(conninfo) as conn:
-        unit = units.claim(conn, unit_id)
-        if unit is None:
-            return False
-        run = runs.get(conn, unit.run_id)
-        conn.commit()
-        try:
-            with units.heartbeat(conninfo, unit):
-                WORKFLOWS[run.workflow].work[unit.kind](conn, run, unit)
-        except units.LeaseLost:
-            conn.rollback()
-        except Exception as error:
-            log.warning("unit stumbled", unit=unit_id, kind=unit.kind, error=repr(error))
-            if isinstance(error, psycopg.OperationalError) and conn.broken:
-                raise  # the lease runs out and another worker takes it
-            conn.rollback()
-            lasting = isinstance(error, MatengineError) and not isinstance(error, Unavailable)
-            units.stumble(conn, unit, _words(error), lasting=lasting)
-        return True
+def execute(conn: Connection, unit_id: int) -> bool:
+    """Claim a unit and do it; False where there was nothing to claim. Commits.
+
+    Faults are recorded, and leave a unit to be tried again; only a lost connection is raised.
+    """
+    unit = units.claim(conn, unit_id)
+    if unit is None:
+        return False
+    run = runs.get(conn, unit.run_id)
+    conn.commit()
+    try:
+        with units.heartbeat(conninfo_of(conn), unit):
+            WORKFLOWS[run.workflow].work[unit.kind](conn, run, unit)
+    except units.LeaseLost:
+        conn.rollback()
+    except Exception as error:
+        log.warning("unit stumbled", unit=unit_id, kind=unit.kind, error=repr(error))
+        if conn.broken:
+            raise  # the lease runs out and another worker takes it
+        conn.rollback()
+        lasting = isinstance(error, MatengineError) and not isinstance(error, Unavailable)
+        units.stumble(conn, unit, _words(error), lasting=lasting)
+    return True
 
 
 def _words(error: Exception) -> str:
@@ -137,7 +138,7 @@ def drive(conninfo: str, run_id: int, progress: Progress = quiet) -> Run:
             moved = advance(conn, run_id)
             unit_id = units.claimable(conn, run_id)
             conn.commit()
-            worked = unit_id is not None and execute(conninfo, unit_id)
+            worked = unit_id is not None and execute(conn, unit_id)
             run = _report(conn, run_id, progress)
             if run.status != "running":
                 return run

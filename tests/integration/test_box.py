@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
     """An open folder, as pytest's own is closed to the user who runs PostgreSQL for root."""
     path = Path(tempfile.mkdtemp(prefix="matengine-test-"))
     path.chmod(0o755)
-    yield path / "box"
+    yield path / 'a "box"'
     shutil.rmtree(path)
 
 

@@ -20,8 +20,8 @@ CONFIGURATION = """\
 bind {host}
 port {port}
 requirepass {password}
-dir {folder}
-pidfile {folder}/redis.pid
+dir "{folder}"
+pidfile "{folder}/redis.pid"
 save ""
 appendonly yes
 maxmemory-policy noeviction
@@ -53,7 +53,7 @@ class PrivateRedis(Service):
         write_private_text(
             configuration,
             CONFIGURATION.format(
-                host=LOOPBACK, port=endpoint.port, password=endpoint.password, folder=home
+                host=LOOPBACK, port=endpoint.port, password=endpoint.password, folder=_quoted(home)
             ),
         )
         give(configuration, account)
@@ -78,3 +78,8 @@ class PrivateRedis(Service):
         if file.exists():
             port = read_endpoint(home / "endpoint.json").port
             await_predecessor(int(file.read_text()), f"{LOOPBACK}:{port}", self.name, home)
+
+
+def _quoted(path: Path) -> str:
+    """A path for use between double quotes in a Redis configuration."""
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')

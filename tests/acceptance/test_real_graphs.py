@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matengine.segmentation.chunkedgraph import local
-from matengine.segmentation.chunkedgraph.local import LocalGraph
+from matengine.segmentation.chunkedgraph.local import LocalGraph, history
 
 NAMES = ["snemi3d", "pinky40", "mec_graph", "fanc_log"]
 
@@ -70,15 +70,15 @@ def test_every_operation_retires_and_makes_as_many_roots_as_expected(
 def test_a_replay_in_parts_gives_the_same(
     conn: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local.edits, "REPLAY_BATCH", 37)
+    monkeypatch.setattr(history, "REPLAY_BATCH", 37)
     truth = load(conn, folder)
-    history = pq.read_table(folder / "edits.parquet")
-    first = history.num_rows // 3
-    assert local.replay(conn, folder.name, history.slice(0, first)) == first
+    edits = pq.read_table(folder / "edits.parquet")
+    first = edits.num_rows // 3
+    assert local.replay(conn, folder.name, edits.slice(0, first)) == first
     conn.commit()
     # the whole again: what is there is skipped
-    assert local.replay(conn, folder.name, history) == history.num_rows - first
-    assert local.replay(conn, folder.name, history) == 0
+    assert local.replay(conn, folder.name, edits) == edits.num_rows - first
+    assert local.replay(conn, folder.name, edits) == 0
     assert_truth_holds(LocalGraph(conn, folder.name), truth)
 
 

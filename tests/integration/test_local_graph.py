@@ -137,6 +137,8 @@ def test_times_are_cut_to_the_millisecond(graph: LocalGraph) -> None:
         (lambda g: g.merge([(A, D), (A, B)]), "different objects"),
         (lambda g: g.merge([(A, 77)]), "no supervoxel 77"),
         (lambda g: g.merge([]), "at least one"),
+        (lambda g: g.merge([(A, D), (A,)]), "pairs"),
+        (lambda g: g.merge([(A, D, E, F)]), "pairs"),
         (lambda g: g.merge([(A, A)]), "two different"),
         (lambda g: g.merge([(A, 0)]), "positive"),
         (lambda g: g.merge([(A, 1.5)]), "whole numbers"),

@@ -5,12 +5,12 @@ from matengine.segmentation.chunkedgraph.local.edits import (
     merge,
     preview_split,
     relabel,
-    replay,
     seal,
     split,
     undo,
 )
 from matengine.segmentation.chunkedgraph.local.graph import LocalGraph
+from matengine.segmentation.chunkedgraph.local.history import replay
 from matengine.segmentation.chunkedgraph.local.load import (
     add_supervoxels,
     load_assignment,

@@ -1,4 +1,4 @@
-"""Edits: merges, splits, undoing, relabelling, and the replay of a whole history.
+"""Edits: merges, splits, undoing and relabelling.
 
 Each edit is one operation at one millisecond, later than all before it. It retires the roots of
 all objects that it touches and makes new ones. One edit at a time a graph: the row of the
@@ -10,10 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
-import pyarrow as pa
 
-from matengine.errors import Conflict, Invalid
-from matengine.progress import Progress, quiet
+from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.local.arrays import as_ids
 from matengine.segmentation.chunkedgraph.local.load import add_supervoxels
 from matengine.segmentation.chunkedgraph.local.operations import read_operation
@@ -25,9 +23,6 @@ from matengine.segmentation.chunkedgraph.protocol import Ids, IdsLike
 from matengine.times import from_ms, to_ms
 
 EdgesLike = Ids | Sequence[tuple[int, int]]
-
-# operations played in one working set
-REPLAY_BATCH = 2000
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ def merge(
     Invalid, and changes nothing, for wrong edges or times, unknown supervoxels, and with `strict`
     where an edge lies inside one object or several objects would remain.
     """
-    change = Change(0, 0, "merge", _edges(edges), user_id=user_id, strict=strict)
+    change = Change(0, 0, "merge", edges_of(edges), user_id=user_id, strict=strict)
     return _edit(conn, name, change, at)
 
 
@@ -76,7 +71,7 @@ def split(
     affinity is never cut. Raises Invalid as `merge`, with `strict` also for supervoxels of
     several objects and for a removal that separates nothing.
     """
-    change = replace(_cut(edges, sources, sinks), user_id=user_id, strict=strict)
+    change = replace(cut_of(edges, sources, sinks), user_id=user_id, strict=strict)
     return _edit(conn, name, change, at)
 
 
@@ -90,7 +85,7 @@ def preview_split(
 ) -> list[Ids]:
     """The supervoxels of the pieces that a split would leave; changes nothing, takes no lock."""
     store = find(conn, name)
-    change = _cut(edges, sources, sinks)
+    change = cut_of(edges, sources, sinks)
     return read_working_set(store, _by_edges(store, store.meta()), [change]).components(change)
 
 
@@ -125,7 +120,7 @@ def undo(
         if not len(a):
             raise Invalid(f"Operation {operation_id} has no edge left to change back.")
         change = Change(
-            0, 0, "split" if done.kind == "merge" else "merge", _edges(np.stack([a, b], 1)),
+            0, 0, "split" if done.kind == "merge" else "merge", edges_of(np.stack([a, b], 1)),
             user_id=user_id, undo_of=operation_id,
         )  # fmt: skip
         return _edit(conn, name, change, at)
@@ -163,33 +158,6 @@ def seal(conn: Connection, name: str, at: datetime) -> None:
         store.write_meta(replace(meta, sealed_ms=max(meta.sealed_ms, to_ms(at))))
 
 
-def replay(conn: Connection, name: str, edits: pa.Table, progress: Progress = quiet) -> int:
-    """Play a history (the columns of a dataset folder's edits.parquet) at its own times.
-
-    Operations that are there already with the same time are skipped, so that it can be called
-    again with a longer history. Supervoxels that the graph lacks become objects of their own
-    from its start on. Returns the number of operations played. Raises Conflict where an operation
-    is there with another time, Invalid for what cannot be played.
-    """
-    changes = _history(edits)
-    with atomic(conn):
-        store = find(conn, name)
-        store.meta(lock=True)
-        times = dict(store.run("SELECT operation_id, at_ms FROM {g}.operation").fetchall())
-        other = [c for c in changes if times.get(c.operation_id, c.at_ms) != c.at_ms]
-        if other:
-            raise Conflict(f"Operation {other[0].operation_id} is there with another time.")
-        changes = [change for change in changes if change.operation_id not in times]
-        named = [np.concatenate([c.edges.ravel(), c.sources, c.sinks]) for c in changes]
-        add_supervoxels(conn, name, np.concatenate([np.empty(0, np.int64), *named]))
-        for start in range(0, len(changes), REPLAY_BATCH):
-            progress(start, len(changes), "operations")
-            _play(store, store.meta(), changes[start : start + REPLAY_BATCH])
-        store.analyze()
-        progress(len(changes), len(changes), "operations")
-    return len(changes)
-
-
 def _edit(conn: Connection, name: str, change: Change, at: datetime | None) -> Edit:
     with atomic(conn):
         store = find(conn, name)
@@ -203,12 +171,17 @@ def _edit(conn: Connection, name: str, change: Change, at: datetime | None) -> E
         )
         at_ms = max(clock_ms, _earliest_ms(store, meta)) if at is None else to_ms(at)
         change = replace(change, operation_id=last_id + 1, at_ms=at_ms)
-        (outcome,) = _play(store, meta, [change])
+        (outcome,) = play(store, meta, [change])
     formers, new = np.sort(outcome.former_roots), np.sort(outcome.new_roots)
     return Edit(change.operation_id, from_ms(at_ms), formers, new)
 
 
-def _play(store: Store, meta: Meta, changes: Sequence[Change]) -> list[Outcome]:
+def play(store: Store, meta: Meta, changes: Sequence[Change]) -> list[Outcome]:
+    """Make changes whose ids and times are set, in order of time, and write them.
+
+    The caller holds the lock that `meta` was read under. Raises Invalid before anything is
+    written where one of them is refused.
+    """
     _check_times(_earliest_ms(store, meta), changes)
     if any(change.kind == "relabel" for change in changes):
         if meta.by_edges is not False:
@@ -244,56 +217,25 @@ def _check_times(earliest_ms: int, changes: Sequence[Change]) -> None:
         earliest_ms = change.at_ms + 1
 
 
-def _edges(edges: EdgesLike) -> Ids:
+def edges_of(edges: EdgesLike) -> Ids:
     """Distinct edges, shape (n, 2), each smaller id first; raises Invalid."""
-    given = as_ids(np.asarray(edges).ravel(), "supervoxels of edges")
-    if not len(given) or len(given) % 2 or np.asarray(edges).ndim != 2:
+    sizes = {len(edge) for edge in edges}
+    if sizes != {2}:
         raise Invalid("Edges must be pairs of supervoxels, at least one.")
-    pairs = np.unique(np.sort(given.reshape(-1, 2), axis=1), axis=0)
+    given = as_ids(np.asarray(edges).ravel(), "supervoxels of edges").reshape(-1, 2)
+    pairs = np.unique(np.sort(given, axis=1), axis=0)
     if pairs.min() <= 0 or np.any(pairs[:, 0] == pairs[:, 1]):
         raise Invalid("An edge joins two different supervoxels, and their ids are positive.")
     return pairs
 
 
-def _cut(edges: EdgesLike, sources: IdsLike, sinks: IdsLike) -> Change:
+def cut_of(edges: EdgesLike, sources: IdsLike, sinks: IdsLike) -> Change:
+    """A split as asked for, its id and time not set yet; raises Invalid."""
     near, far = (np.unique(as_ids(side, "supervoxels")) for side in (sources, sinks))
     if len(edges):
-        return Change(0, 0, "split", _edges(edges), near, far)
+        return Change(0, 0, "split", edges_of(edges), near, far)
     if not len(near) or not len(far):
         raise Invalid("A split needs edges, or both sources and sinks.")
     if min(near[0], far[0]) <= 0:
         raise Invalid("Supervoxel ids are positive.")
     return Change(0, 0, "split", sources=near, sinks=far)
-
-
-def _history(edits: pa.Table) -> list[Change]:
-    names = ["operation_id", "kind", "edges_a", "edges_b", "source_ids", "sink_ids"]
-    missing = [name for name in [*names[:4], "timestamp"] if name not in edits.column_names]
-    if missing:
-        raise Invalid(f"Edits need a column {missing[0]}.")
-    times = edits["timestamp"].cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64())
-    empty: list[list[int]] = [[]] * edits.num_rows
-    columns = [edits[n].to_pylist() if n in edits.column_names else empty for n in names]
-    rows = zip(times.to_pylist(), *columns, strict=True)
-    return [_change(*row) for row in rows]
-
-
-def _change(
-    at_ms: int,
-    operation_id: int,
-    kind: str,
-    edges_a: list[int] | None,
-    edges_b: list[int] | None,
-    sources: list[int] | None,
-    sinks: list[int] | None,
-) -> Change:
-    a, b = edges_a or [], edges_b or []
-    if kind not in ("merge", "split") or len(a) != len(b):
-        raise Invalid(f"Operation {operation_id} is no merge or split of pairs of supervoxels.")
-    pairs = np.array([a, b], np.int64).T
-    if kind == "split":
-        change = _cut(pairs, sources or (), sinks or ())
-    else:
-        near, far = (np.array(side or (), np.int64) for side in (sources, sinks))
-        change = Change(0, 0, "merge", _edges(pairs), near, far)
-    return replace(change, operation_id=operation_id, at_ms=at_ms)

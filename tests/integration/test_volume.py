@@ -284,6 +284,18 @@ def test_addresses(array: NDArray[np.uint64], tmp_path: Path, web: str) -> None:
         assert found.tolist() == [right]
 
 
+def test_packed_chunks_of_a_web_server(array: NDArray[np.uint64], tmp_path: Path, web: str) -> None:
+    """A server that knows only NAME.gz answers 404 for NAME, which would mean background."""
+    folder = write(tmp_path / "v", array, LAYOUTS["raw"])
+    pack(folder)
+    with pytest.raises(Invalid, match=r"packed as NAME\.gz"):
+        open_volume(f"{web}/v")
+    for path in (folder / KEY).iterdir():
+        path.unlink()
+    empty = open_volume(f"{web}/v")
+    assert not empty.supervoxels([[15, -14, 12]], voxel_resolution_nm=NM).any()
+
+
 def test_web_server_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be read"):
         open_volume("http://127.0.0.1:9/volume")

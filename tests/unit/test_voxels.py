@@ -1,5 +1,6 @@
 """Positions to voxels, against fractions."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -37,6 +38,19 @@ def test_whole_multiples_start_their_voxel(n: int, target: Fraction, parts: int)
     points = [[n * parts] * 3, [n * parts - 1] * 3]
     found = to_voxels(points, [float(target / parts)] * 3, [float(target)] * 3)
     assert found.tolist() == [[n] * 3, [n - 1] * 3]
+
+
+@given(st.integers(-(10**6), 10**6), RESOLUTIONS, RESOLUTIONS, st.integers(-2, 2))
+def test_doubles_next_to_the_face_of_a_voxel(
+    n: int, source: Fraction, target: Fraction, steps: int
+) -> None:
+    """The double nearest to a face, and its neighbours, lie where their exact values do."""
+    ratio = source / target
+    position = float(n / ratio)
+    for _ in range(abs(steps)):
+        position = math.nextafter(position, math.copysign(math.inf, steps))
+    found = to_voxels([[position] * 3], [float(source)] * 3, [float(target)] * 3)
+    assert found.tolist() == [[(Fraction(position) * ratio).__floor__()] * 3]
 
 
 def test_axes_are_apart() -> None:

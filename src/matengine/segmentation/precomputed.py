@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import tensorstore as ts
+from numpy.typing import NDArray
 
 from matengine.errors import Invalid, NotFound, Unavailable
+
+Cell = NDArray[np.int64]
 
 # Seconds until an outside store is given up
 TIMEOUT_S = 120.0
@@ -16,6 +20,8 @@ TIMEOUT_S = 120.0
 FAILURES = (ValueError, OSError, RuntimeError)
 _SCHEMES = ("gs", "s3", "http", "https")
 _RETRIES = {"max_retries": 4, "initial_delay": "200ms", "max_delay": "2s"}
+# Chunks looked at where a store cannot be listed
+_PROBES = 8
 _ENCODINGS = ("raw", "compressed_segmentation")
 _DATA_TYPES = ("uint32", "uint64")
 
@@ -41,6 +47,23 @@ class Scale:
     chunk_size: tuple[int, int, int]
     sharded: bool
     item_bytes: int
+
+    def grid(self) -> tuple[int, ...]:
+        """Number of chunks along x, y, z."""
+        sizes = zip(self.size, self.chunk_size, strict=True)
+        return tuple(-(-size // chunk) for size, chunk in sizes)
+
+    def box(self, cell: Cell) -> tuple[Cell, Cell]:
+        """The first voxel of a chunk (its number along x, y, z), and the one behind its last."""
+        offset, chunk = np.array(self.voxel_offset), np.array(self.chunk_size)
+        low = cell * chunk
+        return low + offset, np.minimum(low + chunk, np.array(self.size)) + offset
+
+    def chunk_key(self, cell: Cell) -> str:
+        """The name of a chunk's file below the volume."""
+        low, high = self.box(cell)
+        ends = zip(low.tolist(), high.tolist(), strict=True)
+        return f"{self.key}/{'_'.join(f'{a}-{b}' for a, b in ends)}"
 
 
 def locate(url: str | Path) -> Location:
@@ -145,6 +168,31 @@ def packed_chunks(location: Location, scale: Scale) -> bool:
             f"The volume '{location.url}' has gzipped shard files.", "Unpack them with gunzip."
         )
     return ".gz" in endings
+
+
+def refuse_packed(location: Location, scale: Scale, context: ts.Context) -> None:
+    """Raise Invalid where a store that may not be listed has its chunks as NAME.gz or NAME.br.
+
+    Looks at a few chunks from the middle outwards until there is one.
+    """
+    if scale.sharded:
+        return
+    grid = np.array(scale.grid())
+    places = np.linspace(0.5, 0, _PROBES)[:, None]
+    try:
+        store = ts.KvStore.open(location.kvstore, context=context).result(TIMEOUT_S)
+        for cell in np.floor(places * grid).astype(np.int64):
+            for ending in ("", ".gz", ".br"):
+                found = store.read(scale.chunk_key(cell) + ending).result(TIMEOUT_S)
+                if found.state == "value" and not ending:
+                    return
+                if found.state == "value":
+                    raise Invalid(
+                        f"The volume '{location.url}' has chunks packed as NAME{ending}.",
+                        "Serve them unpacked, or as NAME with the header Content-Encoding.",
+                    )
+    except FAILURES as error:
+        raise Unavailable(f"The volume '{location.url}' cannot be read: {told(error)}") from error
 
 
 def told(error: BaseException) -> str:

@@ -70,18 +70,18 @@ class Volume:
         Reads the whole volume, a few chunks at a time; progress counts chunks. Raises
         Unavailable where one cannot be read.
         """
-        grid = self._grid()
+        grid = self.scale.grid()
         cells = np.stack(np.unravel_index(np.arange(np.prod(grid)), grid), axis=1)
         store = None if self.packed else self._store(self.location.kvstore, self.context)
         found = [np.zeros(0, np.int64)]
         for number, cell in enumerate(cells):
             progress(number, len(cells), "chunks of the volume")
             opened = self._unpacked_store(cell[None]) if store is None else store
-            ids = _read_box(opened, *self._box(cell)).ravel(order="K")
+            ids = _read_box(opened, *self.scale.box(cell)).ravel(order="K")
             # neighbours are mostly equal: what is left to sort is a small part
             found.append(np.unique(ids[np.append(True, ids[1:] != ids[:-1])]))
-        every: NDArray[np.int64] = np.unique(np.concatenate(found))
-        return every[every != 0]
+        every: NDArray[np.int64] = np.setdiff1d(np.concatenate(found), [0])
+        return every
 
     def _at(self, voxels: Voxels) -> NDArray[np.int64]:
         """Ids of absolute voxels (N, 3), those outside 0."""
@@ -90,7 +90,7 @@ class Volume:
         out = np.zeros(len(voxels), np.int64)
         cells = (voxels[inside] - offset) // np.array(self.scale.chunk_size)
         store = None if self.packed else self._store(self.location.kvstore, self.context)
-        for rows in _batches(cells, self._grid(), self._chunks_at_once()):
+        for rows in _batches(cells, self.scale.grid(), self._chunks_at_once()):
             where = inside[rows]
             if store is None:
                 ids = self._read_packed(voxels[where], np.unique(cells[rows], axis=0))
@@ -98,11 +98,6 @@ class Volume:
                 ids = _read(store, voxels[where])
             out[where] = ids.astype(np.uint64, copy=False).view(np.int64)
         return out
-
-    def _grid(self) -> tuple[int, ...]:
-        """Number of chunks along x, y, z."""
-        sizes = zip(self.scale.size, self.scale.chunk_size, strict=True)
-        return tuple(-(-size // chunk) for size, chunk in sizes)
 
     def _chunks_at_once(self) -> int:
         chunk_bytes = int(np.prod(self.scale.chunk_size)) * self.scale.item_bytes
@@ -137,21 +132,11 @@ class Volume:
         memory = ts.KvStore.open("memory://", context=context).result()
         memory["info"] = (self.location.folder / "info").read_bytes()
         for cell in cells:
-            key = f"{self.scale.key}/{self._chunk_name(cell)}"
+            key = self.scale.chunk_key(cell)
             content = _unpacked(self.location.folder / key)
             if content is not None:
                 memory[key] = content
         return self._store("memory://", context)
-
-    def _chunk_name(self, cell: Voxels) -> str:
-        low, high = self._box(cell)
-        return "_".join(f"{a}-{b}" for a, b in zip(low.tolist(), high.tolist(), strict=True))
-
-    def _box(self, cell: Voxels) -> tuple[Voxels, Voxels]:
-        """The first voxel of a chunk, and the one behind its last."""
-        offset, chunk = np.array(self.scale.voxel_offset), np.array(self.scale.chunk_size)
-        low = cell * chunk
-        return low + offset, np.minimum(low + chunk, np.array(self.scale.size)) + offset
 
 
 def open_volume(url: str | Path, *, resolution_nm: Sequence[float] | None = None) -> Volume:
@@ -167,6 +152,8 @@ def open_volume(url: str | Path, *, resolution_nm: Sequence[float] | None = None
     wanted = check_resolution(resolution_nm) if resolution_nm is not None else None
     scale = precomputed.choose_scale(info, location.url, wanted)
     volume = Volume(location, scale, info, precomputed.packed_chunks(location, scale), context)
+    if location.folder is None:
+        precomputed.refuse_packed(location, scale, context)
     if not volume.packed:
         volume._store(location.kvstore, context)
     return volume

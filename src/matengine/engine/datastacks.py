@@ -108,6 +108,15 @@ def get(conn: Connection, name: str) -> Datastack:
     return Datastack(name, description, found, policy)
 
 
+def lock(conn: Connection, name: str) -> Datastack:
+    """The datastack, kept until the transaction ends from others who number epochs or versions.
+
+    Raises NotFound.
+    """
+    conn.execute("SELECT FROM matengine.datastack WHERE name = %s FOR NO KEY UPDATE", (name,))
+    return get(conn, name)
+
+
 def find(name: str | None = None) -> tuple[str, str]:
     """The (aligned volume, datastack) of a datastack's name on this server.
 

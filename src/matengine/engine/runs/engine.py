@@ -3,6 +3,7 @@
 import time
 from datetime import timedelta
 
+import psycopg
 import structlog
 
 from matengine import times
@@ -36,6 +37,7 @@ def _advance(conn: Connection, run_id: int) -> bool:
         if run is None:
             return False
         workflow = WORKFLOWS[run.workflow]
+        units.give_up(conn, run_id)
         failed = conn.execute(
             "SELECT error FROM matengine.unit WHERE run_id = %s AND state = 'failed' LIMIT 1",
             (run_id,),
@@ -46,8 +48,11 @@ def _advance(conn: Connection, run_id: int) -> bool:
         try:
             with conn.transaction():
                 return _step(conn, run, workflow)
-        except MatengineError as error:
-            _undo(conn, run, workflow, "failed", str(error))
+        except psycopg.OperationalError:
+            raise  # a lost connection, a deadlock: the next to come tries again
+        except Exception as error:
+            log.warning("run failed", run=run_id, phase=run.phase, error=repr(error))
+            _undo(conn, run, workflow, "failed", _words(error))
             return True
 
 
@@ -89,12 +94,7 @@ def cancel(conn: Connection, run_id: int, reason: str = "cancelled by a user") -
 
 
 def _undo(conn: Connection, run: Run, workflow: Workflow, status: str, reason: str) -> None:
-    # waits for units that are being written; later ones find their lease lost
-    conn.execute(
-        "UPDATE matengine.unit SET state = 'failed', error = coalesce(error, 'the run ended')"
-        " WHERE run_id = %s AND state IN ('ready', 'working')",
-        (run.run_id,),
-    )
+    units.stop(conn, run.run_id)
     workflow.undo(conn, run)
     runs.end(conn, run.run_id, status, reason)
     log.warning("run undone", run=run.run_id, status=status, reason=reason)

@@ -1,16 +1,22 @@
-"""Units: the pieces of a run that workers do, each with a lease."""
+"""Units: the pieces of a run that workers do, each with a lease.
+
+A row that a transaction holds is being finished by a living worker: whoever looks for units to
+take over, to send or to keep alive passes it by and never waits for it.
+"""
 
 import os
 import socket
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
+import psycopg
 from psycopg.rows import class_row
 
+from matengine.errors import Unavailable
 from matengine.storage.connections import Connection, open_connection
 
 LEASE_S = 15  # a dead worker's unit goes to another after this
@@ -85,10 +91,11 @@ def claim(conn: Connection, unit_id: int) -> Unit | None:
             UPDATE matengine.unit AS u
             SET state = 'working', attempts = attempts + 1, worker = %s,
                 lease_until = now() + make_interval(secs => %s)
-            FROM matengine.run AS r
-            WHERE u.unit_id = %s AND r.run_id = u.run_id AND r.status = 'running'
-              AND u.state IN ('ready', 'working')
-              AND (u.lease_until IS NULL OR u.lease_until < now())
+            WHERE u.unit_id = (
+              SELECT f.unit_id FROM matengine.unit AS f JOIN matengine.run AS r USING (run_id)
+              WHERE f.unit_id = %s AND r.status = 'running' AND f.state IN ('ready', 'working')
+                AND (f.lease_until IS NULL OR f.lease_until < now())
+              FOR UPDATE OF f SKIP LOCKED)
             RETURNING u.unit_id, u.run_id, u.kind, u.table_name, u.first_id, u.last_id, u.attempts,
                       u.worker
             """,
@@ -151,6 +158,30 @@ def stumble(conn: Connection, unit: Unit, error: str, *, lasting: bool) -> None:
     conn.commit()
 
 
+def give_up(conn: Connection, run_id: int) -> None:
+    """Fail the units of a run whose workers died in each of MAX_ATTEMPTS attempts."""
+    conn.execute(
+        "UPDATE matengine.unit SET state = 'failed', error = 'every worker that tried it died'"
+        " WHERE unit_id IN (SELECT unit_id FROM matengine.unit WHERE run_id = %s"
+        "   AND state = 'working' AND lease_until < now() AND attempts >= %s"
+        "   FOR UPDATE SKIP LOCKED)",
+        (run_id, MAX_ATTEMPTS),
+    )
+
+
+def stop(conn: Connection, run_id: int) -> None:
+    """End the units of a run that are not done; waits for those that are being written.
+
+    Later ones find their lease lost. Twice, because a unit waited for may have planned others.
+    """
+    for _ in range(2):
+        conn.execute(
+            "UPDATE matengine.unit SET state = 'failed', error = coalesce(error, 'the run ended')"
+            " WHERE run_id = %s AND state IN ('ready', 'working')",
+            (run_id,),
+        )
+
+
 def to_send(conn: Connection) -> list[int]:
     """The units of running runs whose message must go out, now marked as sent. Commits.
 
@@ -159,12 +190,13 @@ def to_send(conn: Connection) -> list[int]:
     rows = conn.execute(
         """
         UPDATE matengine.unit AS u SET sent = now()
-        FROM matengine.run AS r
-        WHERE r.run_id = u.run_id AND r.status = 'running'
-          AND u.state IN ('ready', 'working')
-          AND (u.lease_until IS NULL OR u.lease_until < now())
-          AND (u.sent IS NULL OR u.sent < now() - make_interval(secs =>
-                 CASE u.state WHEN 'ready' THEN %s ELSE %s END))
+        WHERE u.unit_id IN (
+          SELECT f.unit_id FROM matengine.unit AS f JOIN matengine.run AS r USING (run_id)
+          WHERE r.status = 'running' AND f.state IN ('ready', 'working')
+            AND (f.lease_until IS NULL OR f.lease_until < now())
+            AND (f.sent IS NULL OR f.sent < now() - make_interval(secs =>
+                   CASE f.state WHEN 'ready' THEN %s ELSE %s END))
+          FOR UPDATE OF f SKIP LOCKED)
         RETURNING u.unit_id
         """,
         (RESEND_S, BEAT_S),
@@ -188,7 +220,8 @@ def claimable(conn: Connection, run_id: int) -> int | None:
     """One unit of a run that could be claimed now, for working without a broker."""
     row = conn.execute(
         "SELECT unit_id FROM matengine.unit WHERE run_id = %s AND state IN ('ready', 'working')"
-        " AND (lease_until IS NULL OR lease_until < now()) ORDER BY unit_id LIMIT 1",
+        " AND (lease_until IS NULL OR lease_until < now()) ORDER BY unit_id LIMIT 1"
+        " FOR UPDATE SKIP LOCKED",
         (run_id,),
     ).fetchone()
     return None if row is None else int(row[0])
@@ -197,19 +230,21 @@ def claimable(conn: Connection, run_id: int) -> int | None:
 @contextmanager
 def heartbeat(conninfo: str, unit: Unit) -> Iterator[None]:
     """Keep the lease of a unit alive from a thread while its work goes on."""
-    stop = threading.Event()
+    stopped = threading.Event()
 
     def beat() -> None:
-        if stop.wait(BEAT_S):  # most units are done before their first beat
+        if stopped.wait(BEAT_S):  # most units are done before their first beat
             return
-        with open_connection(conninfo, autocommit=True) as conn:
+        # a lease that cannot be kept runs out, which costs time and nothing else
+        with suppress(psycopg.Error, Unavailable), open_connection(conninfo, autocommit=True) as c:
             while True:
-                conn.execute(
+                c.execute(
                     "UPDATE matengine.unit SET lease_until = now() + make_interval(secs => %s)"
-                    " WHERE unit_id = %s AND state = 'working' AND worker = %s",
+                    " WHERE unit_id = (SELECT unit_id FROM matengine.unit WHERE unit_id = %s"
+                    "   AND state = 'working' AND worker = %s FOR UPDATE SKIP LOCKED)",
                     (LEASE_S, unit.unit_id, unit.worker),
                 )
-                if stop.wait(BEAT_S):
+                if stopped.wait(BEAT_S):
                     return
 
     thread = threading.Thread(target=beat, daemon=True)
@@ -217,5 +252,5 @@ def heartbeat(conninfo: str, unit: Unit) -> Iterator[None]:
     try:
         yield
     finally:
-        stop.set()
+        stopped.set()
         thread.join()

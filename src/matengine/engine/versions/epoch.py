@@ -32,7 +32,7 @@ def start(
     segmentation began, and Conflict where another run is making an epoch.
     """
     with conn.transaction():
-        stack = datastacks.get(conn, datastack)
+        stack = datastacks.lock(conn, datastack)
         graph = datastacks.open_graph(conn, stack.segmentation)
         last = conn.execute(
             "SELECT coalesce(max(epoch), 0), max(time) FROM matengine.epoch"

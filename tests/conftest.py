@@ -1,6 +1,7 @@
 """PostgreSQL for tests: one private server a session, one fresh database a test."""
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from psycopg import sql
 from matengine.box.postgres import PrivatePostgres
 from matengine.storage import connections
 from matengine.storage.connections import Connection
+
+# what tests of several folders share
+SUPPORT = Path(__file__).parent / "support"
+sys.path.insert(0, str(SUPPORT))
 
 TEMPLATE = "matengine_test_template"
 

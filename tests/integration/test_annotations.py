@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import numpy as np
@@ -304,21 +304,27 @@ class TestInsert:
         with av.connect() as conn:
             assert rows.count(conn, "cells") == 2
 
-    def test_sequence_survives_takers_and_givers(self, av: Any) -> None:
+    def test_no_id_is_taken_twice_while_the_sequence_is_advanced(self, av: Any) -> None:
         with av.connect() as setup:
             make(setup)
+        taken: list[int] = []
 
-        def work(worker: int) -> None:
+        def advance() -> None:
             with av.connect() as conn:
-                for turn in range(15):
-                    given = 1_000_000 * (turn + 1) + 10_000 * worker
-                    rows.insert(conn, "cells", [cell(1), cell(1, id=given), cell(1)])
+                while not done.is_set():
+                    ids.advance(conn, "cells", (taken[-1] if taken else 0) + 20)
                     conn.commit()
 
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(work, range(4)))
-        with av.connect() as conn:
-            assert rows.count(conn, "cells") == 4 * 15 * 3
+        done = Event()
+        with ThreadPoolExecutor(1) as pool, av.connect() as conn:
+            advancing = pool.submit(advance)
+            for _ in range(1500):
+                taken += ids.take(conn, "cells", 40).tolist()
+                conn.commit()
+            done.set()
+            advancing.result()
+        assert len(set(taken)) == len(taken)
+        assert max(taken) > len(taken)  # it was advanced in between
 
 
 class TestUpdate:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from matengine.errors import Invalid
 from matengine.storage import copy
@@ -25,7 +26,7 @@ TYPES = {
     "pt_position": ("geometry(PointZ)", POINT),
     "end_position": ("geometry(PointZ)", POINT),
 }
-COLUMNS = ", ".join(f"{name} {sql}" for name, (sql, _) in TYPES.items())
+COLUMNS = ", ".join(f"{name} {kind}" for name, (kind, _) in TYPES.items())
 # PostgreSQL prints floats so that they read back exactly; -0.0 and NaN show
 PRINTED = "SELECT t::text FROM {} t ORDER BY ordinal"
 
@@ -72,7 +73,8 @@ def insert(conn: Connection, rows: list[dict[str, object]]) -> None:
         for name in ("pt_position", "end_position"):
             xyz = r[name] or (None, None, None)
             values |= {f"{name}_{axis}": v for axis, v in zip("xyz", xyz, strict=True)}
-        conn.execute(f"INSERT INTO by_insert VALUES (DEFAULT, {marks})", values)
+        statement = sql.SQL("INSERT INTO by_insert VALUES (DEFAULT, {})").format(sql.SQL(marks))
+        conn.execute(statement, values)
 
 
 def printed(conn: Connection, name: str) -> list[str]:

@@ -74,8 +74,6 @@ def load(
     """
     if commit_batches and not receipt:
         raise Invalid("A load in batches needs a receipt, to be resumed by.")
-    if ids not in ("file", "sequence"):
-        raise Invalid(f"Ids come from the 'file' or the 'sequence', not from '{ids}'.")
     if batch_rows < 1:
         raise Invalid("A batch has at least one row.")
     metadata = tables.get_open(conn, table)

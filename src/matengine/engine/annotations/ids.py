@@ -78,8 +78,8 @@ def _parts(conn: Connection, name: str) -> tuple[str, ...]:
 def _sequence(conn: Connection, table: str) -> Iterator[str]:
     """The sequence of the table's ids, one user at a time.
 
-    A sequence belongs to no transaction and has no compare-and-set: between reading and setting
-    it another could take ids behind the value set. The lock is held for that moment only.
+    A sequence has no compare-and-set: between reading and setting it another could take ids behind
+    the value set. Rolling back lets go of the lock at once; sequences do not roll back.
     """
     row = conn.execute(
         "SELECT pg_get_serial_sequence(%s, 'id'), %s::regclass::oid::int",
@@ -87,11 +87,9 @@ def _sequence(conn: Connection, table: str) -> Iterator[str]:
     ).fetchone()
     assert row is not None
     name, oid = row
-    conn.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCK, oid))
-    try:
+    with conn.transaction(force_rollback=True):
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK, oid))
         yield name
-    finally:
-        conn.execute("SELECT pg_advisory_unlock(%s, %s)", (_LOCK, oid))
 
 
 def taken(conn: Connection, table: str, given: Sequence[int]) -> list[int]:

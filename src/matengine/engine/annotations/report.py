@@ -105,6 +105,8 @@ def examine(
     progress: Progress = quiet,
 ) -> tuple[Report, Plan]:
     """`check` for an opened source, leaving out its first `skip` rows; also how to read it."""
+    if ids not in ("file", "sequence"):
+        raise Invalid(f"Ids come from the 'file' or the 'sequence', not from '{ids}'.")
     report = Report(metadata.name, source.name)
     plan = plans.make(metadata, source.schema, column_map, ids, report.faults)
     ends: list[Any] = []

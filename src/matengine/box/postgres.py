@@ -25,6 +25,10 @@ from matengine.errors import Unavailable
 USER = "mat"
 READY_LINE = 7  # of postmaster.pid, counted from 0 (miscadmin.h: LOCK_FILE_LINE_PM_STATUS)
 
+# containers often have 64 MB here, where parallel queries would run out of it
+SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY_BYTES = 2**30
+
 SETTINGS = {
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
@@ -144,6 +148,8 @@ class PrivatePostgres(Service):
         settings = SETTINGS | ({} if self.durable else THROW_AWAY)
         if _accepts(tools, part, account, "wal_compression=lz4"):
             settings["wal_compression"] = "lz4"
+        if shutil.disk_usage(SHARED_MEMORY).total < SHARED_MEMORY_BYTES:
+            settings["dynamic_shared_memory_type"] = "sysv"
         with (part / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
         part.rename(home / "data")

@@ -78,7 +78,7 @@ class Supervisor:
             return
         try:
             service.launch()
-        except MatengineError as error:
+        except (MatengineError, OSError) as error:
             trouble.died()
             say(f"{service.name} cannot be started: {error}")
             return

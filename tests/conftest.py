@@ -46,16 +46,16 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(server_url: str, worker_id: str) -> str:
+def template(server_url: str, worker_id: str) -> Iterator[str]:
     """A migrated database to copy, so that a test's own costs a tenth of a second."""
-    name = f"{TEMPLATE}_{worker_id}"
+    # a named server may serve several sessions at once
+    name = f"{TEMPLATE}_{worker_id}_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server_url, autocommit=True) as conn:
-        conn.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        )
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     connections.prepare(name, server_url)
-    return name
+    yield name
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

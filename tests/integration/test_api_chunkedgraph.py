@@ -233,6 +233,14 @@ def test_valid_nodes(box: Box) -> None:
     assert early == {"valid_roots": sorted({*SV, *box.roots[0]})}
 
 
+def test_minimal_covering_nodes(box: Box) -> None:
+    found = box.call("POST", "minimal_covering_nodes", {"node_ids": [SV[1], SV[2], SV[3]]})
+    assert sorted(found["node_ids"]) == sorted([SV[1], box.roots[3][3]])
+    path = f"/segmentation/api/v1/table/{box.name}/minimal_covering_nodes?as_array=True"
+    answer = box.client.post(path, data=json.dumps({"node_ids": SV}))
+    assert np.frombuffer(answer.data, "<u8").tolist() == sorted({*box.roots[3]})
+
+
 def test_oldest_timestamp(box: Box) -> None:
     assert box.call("GET", "oldest_timestamp") == {"iso": "2026-01-01 00:00:00.123000+00:00"}
 

@@ -38,7 +38,7 @@ from matengine.segmentation.chunkedgraph.ids import (
 )
 from matengine.segmentation.chunkedgraph.local import LocalGraph
 from matengine.segmentation.chunkedgraph.protocol import Ids
-from matengine.times import to_ms
+from matengine.times import now, to_ms
 
 # clients choose what they may ask by this version of PyChunkedGraph
 VERSION = "2.21.1"
@@ -220,6 +220,19 @@ def valid_nodes(path: Table) -> Response:
         present = (graph.roots(ids, end) != 0) | graph.is_latest(ids, end)
         found = [*ids[present].tolist(), *_made_until(graph, np.unique(ids[~present]), to_ms(end))]
     return reply({"valid_roots": ids_out(sorted(found))})
+
+
+@api.post(f"{TABLE}/minimal_covering_nodes", summary="The fewest nodes that hold supervoxels")
+def minimal_covering_nodes(path: Table) -> Response:
+    """Of now: a root where all of its supervoxels are among them, else these themselves."""
+    ids = np.unique(ids_in(json_field("node_ids")))
+    with open_graph(path.table) as (graph, _):
+        roots = graph.roots(ids, now())
+        whole = [
+            root for root in np.unique(roots[roots != 0]) if np.isin(graph.leaves(root), ids).all()
+        ]
+    nodes = np.concatenate([np.array(whole, np.int64), ids[~np.isin(roots, whole)]])
+    return reply_binary(nodes) if flag("as_array") else reply({"node_ids": ids_out(nodes)})
 
 
 @api.get(f"{TABLE}/oldest_timestamp", summary="When the graph began")

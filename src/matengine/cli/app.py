@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from matengine.cli import (
     boxes,
     datasets,
+    demo,
     failing,
     graph,
     materialize,
@@ -55,7 +56,7 @@ def options(
         raise typer.Exit
 
 
-for module in (boxes, datasets, tables, materialize, query, graph, runs):
+for module in (demo, boxes, datasets, tables, materialize, query, graph, runs):
     module.add_to(app)
 
 

@@ -1,6 +1,5 @@
 """Boxes: run everything for one folder on this machine; say how it is."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,17 +43,16 @@ def status(data: Data = None, as_json: Json = False) -> None:
 
     Example: matengine status --data box
     """
-    with services(data) as has_workers:
+    with services(data) as reached:
         stacks = _datastacks()
-        url = _url(data)
     if as_json:
-        console.show_json({"url": url, "workers": has_workers, "datastacks": stacks})
+        console.show_json(vars(reached) | {"datastacks": stacks})
         return
     console.show(
-        f"workers: {'running' if has_workers else 'none; commands do the work themselves'}"
+        "workers: running" if reached.has_workers else "workers: none; commands work themselves"
     )
-    if url:
-        console.show(f"server:  {url}")
+    if reached.url:
+        console.show(f"server:  {reached.url}")
     console.show_table(
         ["datastack", "aligned volume", "tables", "newest version", "at", "changes queued", "runs"],
         [
@@ -70,15 +68,6 @@ def status(data: Data = None, as_json: Json = False) -> None:
             for stack in stacks
         ],
     )
-
-
-def _url(data: Path | None) -> str | None:
-    """Where the server of a box that is up answers."""
-    from matengine.box.folder import BoxFolder, BoxLock
-
-    folder = data or folder_of_environment()
-    holder = BoxLock(BoxFolder(folder.absolute())).holder() if folder else None
-    return holder.url if holder else None
 
 
 def _datastacks() -> list[dict[str, Any]]:

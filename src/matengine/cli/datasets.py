@@ -51,7 +51,9 @@ def import_folder(
 
 def sample(
     out: Annotated[Path, typer.Argument(help="The folder to make; it must not exist.")],
-    size: Annotated[int, typer.Option(help="Voxels along each side of the volume.")] = 192,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Voxels along each side of the volume; default: 256.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal datasets.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -59,11 +61,13 @@ def sample(
 
     Example: matengine sample small --size 128 && matengine import small --data box
     """
-    from matengine.datasets.sample import make_sample
+    from matengine.datasets.sample import DEFAULT_SIZE, make_sample
 
     with watching("sample") as progress:
-        make_sample(out, size=size, seed=seed, progress=progress)
+        made = make_sample(out, size=size or DEFAULT_SIZE, seed=seed, progress=progress)
     if as_json:
-        console.show_json({"folder": out.absolute()})
-    else:
-        console.show(f"{out}; next: matengine import {shlex.quote(str(out))} --data DIR")
+        console.show_json(made)
+        return
+    rows = ", ".join(f"{count} {table}" for table, count in made.rows.items())
+    console.show(f"{out}: {made.neurons} neurons, {made.supervoxels} supervoxels, {rows}")
+    console.show(f"next: matengine import {shlex.quote(str(out))} --data DIR")

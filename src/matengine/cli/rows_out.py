@@ -45,8 +45,25 @@ def target(path: Path | None) -> Target:
 
 def as_table(reader: pa.RecordBatchReader, title: str) -> None:
     """All rows on the terminal; the caller has limited them."""
-    rows = reader.read_all()
-    console.show_table(rows.column_names, zip(*rows.to_pydict().values(), strict=True), title)
+    columns = _positions_together(reader.read_all().to_pydict())
+    console.show_table(list(columns), zip(*columns.values(), strict=True), title)
+
+
+def _positions_together(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The three columns of a position as one, which is narrower."""
+    together: dict[str, list[Any]] = {}
+    for name, values in columns.items():
+        point = name[:-2]
+        axes = [columns.get(f"{point}_{axis}") for axis in "xyz"]
+        if name[-2:] not in ("_x", "_y", "_z") or None in axes:
+            together[name] = values
+        elif point not in together:
+            together[point] = [_position(*place) for place in zip(*axes, strict=True)]
+    return together
+
+
+def _position(x: float | None, y: float | None, z: float | None) -> str:
+    return "" if x is None or y is None or z is None else f"{x:g} {y:g} {z:g}"
 
 
 def as_json(reader: pa.RecordBatchReader, target: Target) -> int:

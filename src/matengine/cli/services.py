@@ -28,9 +28,17 @@ class Place:
         return database_url(self.aligned_volume)
 
 
+@dataclass(frozen=True)
+class Reached:
+    """has_workers: whether Celery workers run. url: of the server, where a box is up."""
+
+    has_workers: bool
+    url: str | None = None
+
+
 @contextmanager
-def services(data: Path | None, *, make: bool = False) -> Iterator[bool]:
-    """Settle the settings of this process for the block; yields whether workers run.
+def services(data: Path | None, *, make: bool = False) -> Iterator[Reached]:
+    """Settle the settings of this process for the block.
 
     `data` names a box, which is used as it is, or has its database started for the block. Else
     MATENGINE_DATABASE_URL, else MATENGINE_DATA counts. Raises NotFound where there is no box in
@@ -40,7 +48,7 @@ def services(data: Path | None, *, make: bool = False) -> Iterator[bool]:
 
     folder = data or folder_of_environment()
     if folder is None:
-        yield settings.load().broker_url is not None
+        yield Reached(settings.load().broker_url is not None)
         return
     if not make and not (folder / "services").exists():
         raise NotFound(
@@ -48,7 +56,7 @@ def services(data: Path | None, *, make: bool = False) -> Iterator[bool]:
         )
     with attach(folder) as box:
         settings.use(box.settings)
-        yield box.is_up
+        yield Reached(box.is_up, box.url)
 
 
 def folder_of_environment() -> Path | None:
@@ -62,7 +70,7 @@ def place(data: Path | None, datastack: str | None) -> Iterator[Place]:
     """The datastack of this name, or the only one; raises NotFound or Invalid."""
     from matengine.engine import datastacks
 
-    with services(data) as has_workers:
+    with services(data) as reached:
         volume, name = datastacks.find(datastack)
         with open_connection(database_url(volume)) as conn:
-            yield Place(conn, volume, name, has_workers)
+            yield Place(conn, volume, name, reached.has_workers)

@@ -48,10 +48,12 @@ class Imported:
         """The same for people."""
         if self.was_there and not self.operations:
             return [f"{self.datastack} is there already; nothing to do."]
+        if self.was_there:
+            return [f"{self.datastack} was there; {self.operations} operations came in."]
         said = [f"{self.datastack} is in, in the aligned volume {self.aligned_volume}."]
         said += [f"  {table}: {rows} rows" for table, rows in self.rows.items()]
         said += [f"  proofreading: {self.operations} operations"]
-        if self.volume and not self.was_there:
+        if self.volume:
             said += [f"  The volume is read where it lies, so keep it: {self.volume}"]
         return said
 

@@ -10,6 +10,7 @@ from matengine.engine.annotations import tables
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Unit
 from matengine.engine.schemas import BoundColumns, Column
+from matengine.engine.versions import guard
 from matengine.storage.connections import Connection
 from matengine.storage.names import joined
 
@@ -101,7 +102,7 @@ def of_unit(conn: Connection, run: Run, unit: Unit) -> Layout:
 
 
 def create(conn: Connection, layout: Layout) -> None:
-    """Make the history and staging tables where they are missing, without indexes."""
+    """Make the history and staging tables where they are missing: guarded, without indexes."""
     columns = [sql.SQL("{} {}").format(_name(c), sql.SQL(c.sql_type)) for c in layout.columns]
     conn.execute(
         sql.SQL(
@@ -111,6 +112,7 @@ def create(conn: Connection, layout: Layout) -> None:
             " WITH (fillfactor = 90)"
         ).format(layout.history, sql.Literal(OPEN), _and(columns))
     )
+    guard.install(conn, layout.history, layout.segmentation)
     # `wanted` is the open epoch that shall show the row, `rooted` the one its roots are of
     ids = [
         sql.SQL("{} bigint").format(sql.Identifier(c)) for c in layout.supervoxels + layout.roots

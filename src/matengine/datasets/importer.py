@@ -170,14 +170,11 @@ class _Import:
                 )
 
     def _supervoxels(self) -> Ids:
-        """Those of the volume and of the whole history: each is a root from the start on."""
-        found = [np.empty(0, np.int64)]
-        if self._volume:
-            found.append(open_volume(self._volume).all_supervoxels(self.progress))
-        edits = self.dataset.edits()
-        for column in ("edges_a", "edges_b", "source_ids", "sink_ids"):
-            found.append(np.asarray(pc.list_flatten(edits[column]).combine_chunks(), np.int64))
-        return np.unique(np.concatenate(found))
+        """All of the dataset, also those of later operations: each is a root from the start on."""
+        named = named_supervoxels(self.dataset)
+        if self._volume is None:
+            return named
+        return np.union1d(named, open_volume(self._volume).all_supervoxels(self.progress))
 
     @property
     def _volume(self) -> Path | None:
@@ -230,6 +227,15 @@ class _Import:
     ) -> Imported:
         volume = self.dataset.aligned_volume.name
         return Imported(self._name, volume, self._volume, was_there, rows or {}, operations)
+
+
+def named_supervoxels(dataset: Dataset) -> Ids:
+    """The supervoxels that the edges and edits of a dataset name, sorted."""
+    edges, edits = dataset.edges(), dataset.edits()
+    named = [edges[column].to_numpy() for column in ("supervoxel_a", "supervoxel_b")]
+    for column in ("edges_a", "edges_b", "source_ids", "sink_ids"):
+        named.append(pc.list_flatten(edits[column]).to_numpy())
+    return np.unique(np.concatenate(named).astype(np.int64))
 
 
 def _digest(dataset: Dataset) -> str:

@@ -70,7 +70,7 @@ def _partners(stage: Stage, table: str, made: Made, supervoxels: Ids) -> Ids:
 
 def _table(stage: Stage, table: str, version: int, root: int | None) -> pa.Table:
     found = relation.at_version(stage.conn, stage.datastack, table, version)
-    among = {} if root is None else {PRE: [root]}
+    among: dict[str, Sequence[read.Value]] = {} if root is None else {PRE: [root]}
     rows = read.read(stage.conn, found, read.Question([WHERE, PRE, POST], among))
     stage.conn.commit()
     return rows

@@ -102,7 +102,7 @@ class _Story:
                 self.told.checks.append(self._unchanged(stage))
 
     def _import(self, dataset: Dataset, until: datetime | None) -> int:
-        with self.step("import" if not self.told.versions else "replay proofreading"):
+        with self.step("replay proofreading" if "import" in self.told.steps else "import"):
             done = import_dataset(dataset, until=until, progress=self.progress)
         return done.operations
 
@@ -121,7 +121,7 @@ class _Story:
 
     def _check(self, stage: Stage, dataset: Dataset, truths: list[Truth]) -> None:
         for truth in truths:
-            found = [checking.check_roots(stage, truth)]
+            found = [checking.check_roots(stage, dataset, truth)]
             if dataset.tables:
                 version = self.told.versions[-1].version
                 found += checking.check_rows(stage, dataset, version, truth)

@@ -130,9 +130,10 @@ def plan_collect(conn: Connection, run: Run) -> None:
         (run.epoch, run.datastack, run.time),
     )
     expired = _enter_expired_roots(conn, run)
-    for table in layout.of_run(conn, run):
+    for table in layout.settle(conn, run):
         layout.create(conn, table)
         if expired or _has_work(conn, run, table.table):
+            layout.create_staged(conn, table, run.epoch)
             units.plan(conn, run.run_id, "collect", table.table)
 
 
@@ -168,10 +169,10 @@ def plan_nothing(conn: Connection, run: Run) -> None:
 
 def plan_apply(conn: Connection, run: Run) -> None:
     """Cut the staged rows of each table into ranges of roots."""
+    collected = units.tables(conn, run.run_id, "collect")
     for table in layout.of_run(conn, run):
-        ranges = apply.ranges(conn, table, run)
-        if ranges:
-            units.plan(conn, run.run_id, "apply", table.table, ranges)
+        if table.table in collected:
+            units.plan(conn, run.run_id, "apply", table.table, apply.ranges(conn, table, run))
 
 
 def plan_index(conn: Connection, run: Run) -> None:

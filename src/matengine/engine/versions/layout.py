@@ -1,4 +1,4 @@
-"""Where the rows of an annotation table live: the live table, its history, its staging."""
+"""Where the rows of an annotation table live: the live table, its history, what is looked up."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +34,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """The name of both the history and the staging table."""
+        """The name of the history and of the table of lookups."""
         return joined(self.table, self.segmentation)
 
     @property
@@ -46,8 +46,13 @@ class Layout:
         return sql.Identifier("history", self.name)
 
     @property
-    def staging(self) -> sql.Identifier:
+    def lookups(self) -> sql.Identifier:
+        """Supervoxels found ahead of the epoch that will want them."""
         return sql.Identifier("staging", self.name)
+
+    def staged(self, epoch: int | None) -> sql.Identifier:
+        """The rows that an open epoch is to write; there as long as it is made."""
+        return sql.Identifier("staging", joined(self.name, f"epoch_{epoch}"))
 
     @cached_property
     def _bound(self) -> tuple[BoundColumns, ...]:
@@ -91,9 +96,33 @@ def layout_of(conn: Connection, table: str, segmentation: str) -> Layout:
 
 
 def of_run(conn: Connection, run: Run) -> list[Layout]:
-    """The layouts of all annotation tables that an epoch of the run shows."""
+    """The layouts of the tables that a run is about.
+
+    Those of its epoch are settled when it begins to collect, so that a table which comes or goes
+    meanwhile changes nothing; a run without an epoch is about those that there are.
+    """
     segmentation = datastacks.get(conn, run.datastack).segmentation.name
-    return [layout_of(conn, table, segmentation) for table in tables.list_tables(conn)]
+    names = tables.list_tables(conn)
+    if run.epoch is not None:
+        rows = conn.execute(
+            "SELECT table_name FROM matengine.epoch_table WHERE datastack = %s AND epoch = %s"
+            " ORDER BY 1",
+            (run.datastack, run.epoch),
+        )
+        names = [name for (name,) in rows]
+    return [layout_of(conn, table, segmentation) for table in names]
+
+
+def settle(conn: Connection, run: Run) -> list[Layout]:
+    """Enter the tables of a run's epoch: all that were not deleted at its time."""
+    conn.execute(
+        "INSERT INTO matengine.epoch_table (datastack, epoch, table_name, schema_type, row_count,"
+        "   fingerprint, gaps, rows_added, rows_closed)"
+        " SELECT %s, %s, table_name, schema_type, 0, 0, 0, 0, 0"
+        " FROM public.annotation_table_metadata WHERE deleted IS NULL OR deleted > %s",
+        (run.datastack, run.epoch, run.time),
+    )
+    return of_run(conn, run)
 
 
 def of_unit(conn: Connection, run: Run, unit: Unit) -> Layout:
@@ -102,7 +131,9 @@ def of_unit(conn: Connection, run: Run, unit: Unit) -> Layout:
 
 
 def create(conn: Connection, layout: Layout) -> None:
-    """Make the history and staging tables where they are missing: guarded, without indexes."""
+    """Make the history, guarded and without indexes, and the lookups where they are missing."""
+    # two runs may want them at once, and IF NOT EXISTS is no protection
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (layout.name,))
     columns = [sql.SQL("{} {}").format(_name(c), sql.SQL(c.sql_type)) for c in layout.columns]
     conn.execute(
         sql.SQL(
@@ -113,16 +144,25 @@ def create(conn: Connection, layout: Layout) -> None:
         ).format(layout.history, sql.Literal(OPEN), _and(columns))
     )
     guard.install(conn, layout.history, layout.segmentation)
-    # `wanted` is the open epoch that shall show the row, `rooted` the one its roots are of
-    ids = [
-        sql.SQL("{} bigint").format(sql.Identifier(c)) for c in layout.supervoxels + layout.roots
-    ]
+    conn.execute(
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} (id bigint PRIMARY KEY {})").format(
+            layout.lookups, _bigints(layout.supervoxels)
+        )
+    )
+
+
+def create_staged(conn: Connection, layout: Layout, epoch: int | None) -> None:
+    """Make the table of an open epoch's rows; `resolved` rows have all that could be found."""
     conn.execute(
         sql.SQL(
-            "CREATE TABLE IF NOT EXISTS {} (id bigint PRIMARY KEY, wanted integer, rooted integer"
-            " {})"
-        ).format(layout.staging, _and(ids))
+            "CREATE TABLE {} (id bigint PRIMARY KEY, resolved boolean NOT NULL DEFAULT false {})"
+        ).format(layout.staged(epoch), _bigints(layout.supervoxels + layout.roots))
     )
+
+
+def drop_staged(conn: Connection, layout: Layout, epoch: int | None) -> None:
+    """Remove the table of an epoch's rows, whether it is there or not."""
+    conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(layout.staged(epoch)))
 
 
 def create_indexes(conn: Connection, layout: Layout) -> None:
@@ -163,6 +203,10 @@ def names_of(layout: Layout) -> sql.Composed:
 
 def _name(column: Column) -> sql.Identifier:
     return sql.Identifier(column.name)
+
+
+def _bigints(columns: tuple[str, ...]) -> sql.Composed:
+    return _and([sql.SQL("{} bigint").format(sql.Identifier(c)) for c in columns])
 
 
 def _and(parts: list[sql.Composed]) -> sql.Composed:

@@ -19,16 +19,16 @@ before AS (
   SELECT row_count, fingerprint, gaps FROM matengine.epoch_table
   WHERE datastack = %(ds)s AND table_name = %(table)s AND epoch < %(epoch)s
   ORDER BY epoch DESC LIMIT 1)
-INSERT INTO matengine.epoch_table (datastack, epoch, table_name, schema_type, row_count,
-                                   fingerprint, gaps, rows_added, rows_closed)
-SELECT %(ds)s, %(epoch)s, %(table)s, %(schema)s,
-       coalesce(before.row_count, 0) + coalesce(effect.count, 0),
-       mod(mod(coalesce(before.fingerprint, 0) + coalesce(effect.hash, 0), %(modulus)s)
-           + %(modulus)s, %(modulus)s),
-       coalesce(before.gaps, 0) + coalesce(effect.gaps, 0),
-       coalesce(effect.added, 0), coalesce(effect.closed, 0)
+UPDATE matengine.epoch_table AS told SET
+  row_count = coalesce(before.row_count, 0) + coalesce(effect.count, 0),
+  fingerprint = mod(mod(coalesce(before.fingerprint, 0) + coalesce(effect.hash, 0), %(modulus)s)
+                    + %(modulus)s, %(modulus)s),
+  gaps = coalesce(before.gaps, 0) + coalesce(effect.gaps, 0),
+  rows_added = coalesce(effect.added, 0),
+  rows_closed = coalesce(effect.closed, 0)
 FROM effect LEFT JOIN before ON true
-RETURNING gaps
+WHERE told.datastack = %(ds)s AND told.epoch = %(epoch)s AND told.table_name = %(table)s
+RETURNING told.gaps
 """
 
 
@@ -54,6 +54,7 @@ def publish(conn: Connection, run: Run) -> None:
         )
     for table in layouts:
         _queue_rest(conn, run, table)
+        layout.drop_staged(conn, table, run.epoch)
     conn.execute(
         "DELETE FROM matengine.change WHERE datastack = %s AND epoch = %s",
         (run.datastack, run.epoch),
@@ -81,7 +82,6 @@ def _tally(conn: Connection, run: Run, table: Layout) -> int:
             "table": table.table,
             "ds": run.datastack,
             "epoch": run.epoch,
-            "schema": table.schema_type,
             "modulus": MODULUS,
         },
     ).fetchone()

@@ -15,8 +15,8 @@ def undo(conn: Connection, run: Run) -> None:
     each row that it closed has one of them (the new version, or the tombstone).
     """
     for table in layout.of_run(conn, run):
-        layout.create(conn, table)
         _reopen(conn, run, table)
+        layout.drop_staged(conn, table, run.epoch)
     conn.execute(
         "UPDATE matengine.change SET epoch = NULL WHERE datastack = %s AND epoch = %s",
         (run.datastack, run.epoch),
@@ -35,7 +35,6 @@ def undo(conn: Connection, run: Run) -> None:
 def _reopen(conn: Connection, run: Run, table: Layout) -> None:
     names = {
         "history": table.history,
-        "staging": table.staging,
         "epoch": sql.Literal(run.epoch),
         "before": sql.Literal((run.epoch or 0) - 1),
         "open": sql.Literal(OPEN),
@@ -51,7 +50,5 @@ def _reopen(conn: Connection, run: Run, table: Layout) -> None:
         DELETE FROM {history}
         WHERE from_epoch + 0 > {before} AND from_epoch + 0 <= {epoch}
         """,
-        # supervoxels are kept: they are right for ever
-        "UPDATE {staging} SET wanted = NULL, rooted = NULL WHERE wanted = {epoch}",
     ):
         conn.execute(sql.SQL(statement).format(**names))

@@ -1,6 +1,7 @@
 """Applying: write the staged rows into history, in the order of their roots."""
 
 from itertools import pairwise
+from typing import Any
 
 from psycopg import sql
 
@@ -20,9 +21,8 @@ def ranges(conn: Connection, table: Layout, run: Run) -> list[tuple[int | None, 
 
     The first and the last range are open. Empty where nothing is staged.
     """
-    row = conn.execute(
-        sql.SQL("SELECT count(*) FROM {} WHERE wanted = %s").format(table.staging), (run.epoch,)
-    ).fetchone()
+    staged = table.staged(run.epoch)
+    row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(staged)).fetchone()
     assert row is not None
     if row[0] == 0:
         return []
@@ -31,9 +31,9 @@ def ranges(conn: Connection, table: Layout, run: Run) -> list[tuple[int | None, 
     cuts = conn.execute(
         sql.SQL(
             "SELECT DISTINCT unnest(percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY {order}))"
-            " FROM {staging} WHERE wanted = %s ORDER BY 1"
-        ).format(order=_order(table), staging=table.staging),
-        (fractions, run.epoch),
+            " FROM {staged} ORDER BY 1"
+        ).format(order=_order(table), staged=staged),
+        (fractions,),
     ).fetchall()
     bounds = [None, *(int(cut) for (cut,) in cuts), None]
     # a cut begins a range, so the range before it ends one short of it
@@ -58,40 +58,44 @@ def apply(conn: Connection, run: Run, unit: Unit) -> None:
         conn.execute("SET LOCAL enable_hashjoin = off")
         conn.execute("SET LOCAL enable_mergejoin = off")
         conn.execute(statements.keep_unchanged())
-        row = conn.execute(statements.close()).fetchone()
-        assert row is not None
-        effect += Effect(0, row[0], -row[0], -int(row[1]), -int(row[2]))
-    row = conn.execute(statements.insert()).fetchone()
-    assert row is not None
-    effect += Effect(row[0], 0, row[0], int(row[1]), int(row[2]))
+        added, closed, count, hashes, gaps = _only(conn, statements.replace())
+        effect += Effect(added, closed, count, int(hashes), int(gaps))
+    count, hashes, gaps = _only(conn, statements.insert())
+    effect += Effect(count, 0, count, int(hashes), int(gaps))
     units.finish(conn, unit, effect)
     conn.commit()
+
+
+def _only(conn: Connection, query: sql.Composed) -> tuple[Any, ...]:
+    """The only row of a query."""
+    row: tuple[Any, ...] | None = conn.execute(query).fetchone()
+    assert row is not None
+    return row
 
 
 class Statements:
     """The SQL of one applying unit, with its constants as literals."""
 
     def __init__(self, table: Layout, run: Run, unit: Unit) -> None:
-        annotation = [sql.Identifier("l", c.name) for c in table.annotation]
-        segmentation = [sql.Identifier("t", c) for c in table.supervoxels + table.roots]
-        own = [*(c.name for c in table.annotation), *table.supervoxels, *table.roots]
+        annotation = ["id", "created", *(c.name for c in table.annotation)]
+        segmentation = [*table.supervoxels, *table.roots]
+        found = [sql.Identifier("t", c) for c in segmentation]
+        fresh = [sql.SQL("(c.t).{}").format(sql.Identifier(c)) for c in segmentation]
         self._names = {
             "history": table.history,
-            "staging": table.staging,
+            "staged": table.staged(run.epoch),
+            "lookups": table.lookups,
             "live": table.live,
             "epoch": sql.Literal(run.epoch),
             "open": sql.Literal(OPEN),
             "within": _within(table, unit),
             "order": _order(table, "t"),
-            "columns": sql.SQL(", ").join(map(sql.Identifier, ["id", "created", *own])),
-            "values": sql.SQL(", ").join(
-                [
-                    sql.Identifier("l", "id"),
-                    sql.Identifier("l", "created"),
-                    *annotation,
-                    *segmentation,
-                ]
+            "order_copied": sql.SQL("coalesce({}, 0)").format(
+                fresh[-1] if fresh else sql.Identifier("c", "id")
             ),
+            "columns": sql.SQL(", ").join(map(sql.Identifier, [*annotation, *segmentation])),
+            "values": sql.SQL(", ").join([*(sql.Identifier("l", c) for c in annotation), *found]),
+            "copied": sql.SQL(", ").join([*(sql.Identifier("c", c) for c in annotation), *fresh]),
             "old": _row("h", table.supervoxels + table.roots),
             "new": _row("t", table.supervoxels + table.roots),
             "hash_closed": fingerprint.row_hash(table, "closed"),
@@ -104,16 +108,12 @@ class Statements:
         return sql.SQL(text).format(**self._names)
 
     def take(self) -> sql.Composed:
-        """Move the unit's rows from the staging table into a temporary one.
-
-        Rows that somebody has removed from the live table meanwhile are for the next epoch.
-        """
+        """Move the unit's rows from the staging table into a temporary one."""
         return self._sql("""
-            CREATE TEMP TABLE taken (LIKE {staging}) ON COMMIT DROP;
-            WITH gone AS (
-              DELETE FROM {staging} WHERE wanted = {epoch} AND {within} RETURNING *)
-            INSERT INTO pg_temp.taken SELECT * FROM gone
-            WHERE rooted = {epoch} AND EXISTS (SELECT 1 FROM {live} AS l WHERE l.id = gone.id)
+            CREATE TEMP TABLE taken ON COMMIT DROP AS
+            SELECT * FROM {staged} AS s WHERE resolved AND {within}
+              AND EXISTS (SELECT 1 FROM {live} AS l WHERE l.id = s.id);
+            DELETE FROM {lookups} AS k USING pg_temp.taken AS t WHERE k.id = t.id
             """)
 
     def keep_unchanged(self) -> sql.Composed:
@@ -123,21 +123,38 @@ class Statements:
             WHERE h.id = t.id AND h.to_epoch = {open} AND {old} IS NOT DISTINCT FROM {new}
             """)
 
-    def close(self) -> sql.Composed:
+    def replace(self) -> sql.Composed:
+        """Close the rows that have new roots, and add them with these.
+
+        They are copied from history: what the live table says of them by now is for later epochs.
+        """
         return self._sql("""
             WITH closed AS (
               UPDATE {history} AS h SET to_epoch = {epoch} FROM pg_temp.taken AS t
               WHERE h.id = t.id AND h.to_epoch = {open} AND h.from_epoch < {epoch}
-              RETURNING h.*)
-            SELECT count(*), coalesce(sum({hash_closed}::numeric), 0),
-                   coalesce(sum({gap_closed}), 0) FROM closed
+              RETURNING h.*, t AS t),
+            added AS (
+              INSERT INTO {history} ({columns}, from_epoch)
+              SELECT {copied}, {epoch} FROM closed AS c ORDER BY {order_copied}, c.id
+              RETURNING *),
+            before AS (
+              SELECT count(*) AS count, coalesce(sum({hash_closed}::numeric), 0) AS hashes,
+                     coalesce(sum({gap_closed}), 0) AS gaps FROM closed),
+            after AS (
+              SELECT count(*) AS count, coalesce(sum({hash_added}::numeric), 0) AS hashes,
+                     coalesce(sum({gap_added}), 0) AS gaps FROM added)
+            SELECT after.count, before.count, after.count - before.count,
+                   after.hashes - before.hashes, after.gaps - before.gaps FROM before, after
             """)
 
     def insert(self) -> sql.Composed:
+        """Add the rows that history does not show yet, and that are in the live table still."""
         return self._sql("""
             WITH added AS (
               INSERT INTO {history} ({columns}, from_epoch)
               SELECT {values}, {epoch} FROM pg_temp.taken AS t JOIN {live} AS l USING (id)
+              WHERE NOT EXISTS (
+                SELECT 1 FROM {history} AS h WHERE h.id = t.id AND h.to_epoch = {open})
               ORDER BY {order}, t.id
               RETURNING *)
             SELECT count(*), coalesce(sum({hash_added}::numeric), 0),

@@ -31,7 +31,9 @@ def collect(conn: Connection, run: Run, unit: Unit) -> None:
     conn.execute(_BY_INDEX)
     statements = Statements(table, run)
     conn.execute(statements.find_gone())
+    conn.execute(statements.forget_lookups())
     effect = _effect(conn.execute(statements.close_gone()).fetchone())
+    conn.execute(statements.forget())
     conn.execute(statements.stage_new())
     conn.execute(statements.stage_failed())
     for query in statements.stage_expired():
@@ -60,7 +62,8 @@ class Statements:
         self.table = table
         self._names = {
             "history": table.history,
-            "staging": table.staging,
+            "lookups": table.lookups,
+            "staged": table.staged(run.epoch),
             "live": table.live,
             "epoch": sql.Literal(run.epoch),
             "time": sql.Literal(run.time),
@@ -73,10 +76,6 @@ class Statements:
             "order": sql.Identifier(table.order),
             "supervoxels": _listed(table.supervoxels),
             "of_history": _listed(table.supervoxels, "h"),
-            "take_over": sql.SQL("").join(
-                sql.SQL(", {c} = excluded.{c}").format(c=sql.Identifier(c))
-                for c in table.supervoxels
-            ),
             "hash": fingerprint.row_hash(table, "closed"),
             "gap": fingerprint.gap(table, "closed"),
         }
@@ -85,7 +84,7 @@ class Statements:
         return sql.SQL(text).format(**self._names, **more)
 
     def find_gone(self) -> sql.Composed:
-        """Rows deleted by the epoch's time, or removed from the live table altogether."""
+        """Rows deleted by the epoch's time, removed from the live table, or replaced there."""
         return self._sql("""
             CREATE TEMP TABLE gone ON COMMIT DROP AS
             SELECT l.id FROM matengine.change AS c JOIN {live} AS l
@@ -96,8 +95,22 @@ class Statements:
             SELECT h.id FROM matengine.change AS c JOIN {history} AS h
               ON h.id BETWEEN c.first_id AND c.last_id AND h.to_epoch = {open}
             WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
-              AND c.epoch = {epoch} AND NOT EXISTS (SELECT 1 FROM {live} AS l WHERE l.id = h.id)
+              AND c.epoch = {epoch} AND NOT EXISTS (
+                SELECT 1 FROM {live} AS l WHERE l.id = h.id AND l.created = h.created)
             """)
+
+    def forget(self) -> sql.Composed:
+        """Drop the supervoxels looked up ahead for rows that went before an epoch took them up."""
+        return self._sql("""
+            DELETE FROM {staging} AS s USING matengine.change AS c
+            WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
+              AND c.epoch = {epoch} AND s.id BETWEEN c.first_id AND c.last_id
+              AND NOT EXISTS (SELECT 1 FROM {live} AS l
+                              WHERE l.id = s.id AND (l.deleted IS NULL OR l.deleted > {time}))
+            """)
+
+    def forget_lookups(self) -> sql.Composed:
+        return self._sql("DELETE FROM {lookups} AS s USING gone WHERE s.id = gone.id")
 
     def close_gone(self) -> sql.Composed:
         """Close them, and leave an empty-interval row of each, by which a diff finds it."""
@@ -116,26 +129,24 @@ class Statements:
     def stage_new(self) -> sql.Composed:
         """Rows of short runs of inserts; long runs become units of their own."""
         return self._sql("""
-            INSERT INTO {staging} (id, wanted)
-            SELECT DISTINCT l.id, {epoch}::integer
+            INSERT INTO {staged} (id) SELECT DISTINCT l.id
             FROM matengine.change AS c JOIN {live} AS l ON l.id BETWEEN c.first_id AND c.last_id
             WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'insert'
               AND c.epoch = {epoch} AND c.last_id - c.first_id < {block}
               AND l.created <= {time} AND (l.deleted IS NULL OR l.deleted > {time})
-              AND NOT EXISTS (SELECT 1 FROM {history} AS h WHERE h.id = l.id)
-            ON CONFLICT (id) DO UPDATE SET wanted = {epoch}, rooted = NULL
+              AND NOT EXISTS (
+                SELECT 1 FROM {history} AS h WHERE h.id = l.id AND h.to_epoch = {open})
             """)
 
     def stage_failed(self) -> sql.Composed:
         """Rows with a lookup that failed and may heal."""
         return self._sql(
             """
-            INSERT INTO {staging} (id, wanted {supervoxels})
-            SELECT DISTINCT h.id, {epoch}::integer {of_history}
+            INSERT INTO {staged} (id {supervoxels}) SELECT DISTINCT h.id {of_history}
             FROM matengine.lookup_failure AS f JOIN {history} AS h ON h.id = f.id
             WHERE f.datastack = {datastack} AND f.table_name = {name} AND NOT f.permanent
               AND h.to_epoch = {open} AND h.from_epoch < {epoch}
-            ON CONFLICT (id) DO UPDATE SET wanted = {epoch}, rooted = NULL {take_over}
+            ON CONFLICT (id) DO NOTHING
             """
         )
 
@@ -144,11 +155,10 @@ class Statements:
         return [
             self._sql(
                 """
-                INSERT INTO {staging} (id, wanted {supervoxels})
-                SELECT h.id, {epoch}::integer {of_history}
+                INSERT INTO {staged} (id {supervoxels}) SELECT h.id {of_history}
                 FROM matengine.expired_root AS x JOIN {history} AS h ON h.{root} = x.root_id
                 WHERE x.run_id = {run} AND h.to_epoch = {open} AND h.from_epoch < {epoch}
-                ON CONFLICT (id) DO UPDATE SET wanted = {epoch}, rooted = NULL {take_over}
+                ON CONFLICT (id) DO NOTHING
                 """,
                 root=sql.Identifier(root),
             )
@@ -160,7 +170,7 @@ class Statements:
         return self._sql("""
             SELECT min(id), max(id) FROM (
               SELECT id, (row_number() OVER (ORDER BY id) - 1) / {block} AS part
-              FROM {staging} WHERE wanted = {epoch}) AS numbered
+              FROM {staged}) AS numbered
             GROUP BY part ORDER BY part
             """)
 

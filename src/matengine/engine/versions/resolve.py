@@ -16,7 +16,7 @@ from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import MAX_ATTEMPTS, Effect, Unit
 from matengine.engine.versions import layout
-from matengine.engine.versions.layout import Layout
+from matengine.engine.versions.layout import OPEN, Layout
 from matengine.errors import Unavailable
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
 from matengine.segmentation.volume import Volume
@@ -74,10 +74,12 @@ def read(
     """
     answer = arrow.read_table(conninfo_of(conn), _query(table, run, unit).as_string(conn))
     rows = Rows(_ints(answer["id"]))
+    gone = np.asarray(answer["gone"])
     for number, column in enumerate(table.supervoxels):
         staged = answer[column]
         ids, known = _ints(staged), ~np.asarray(staged.is_null())
-        missing = np.flatnonzero(~known)
+        # a row that was removed from the live table has left no point to look up
+        missing = np.flatnonzero(~known & ~gone)
         if len(missing):
             points = _points(answer, number)[missing]
             found = supervoxels(_lookup(segmentation, table), points)
@@ -95,11 +97,11 @@ def read(
 def _query(table: Layout, run: Run, unit: Unit) -> sql.Composed:
     """The rows of the unit that its epoch shows: ids, staged supervoxels, points."""
     due = "l.created <= {time} AND (l.deleted IS NULL OR l.deleted > {time})"
-    never = "NOT EXISTS (SELECT 1 FROM {history} AS h WHERE h.id = l.id)"
+    never = "NOT EXISTS (SELECT 1 FROM {history} AS h WHERE h.id = l.id AND h.to_epoch = {open})"
     source = {
         "fresh": f"{{live}} AS l LEFT JOIN {{staging}} AS s USING (id) WHERE {never} AND {due}",
-        "staged": "{staging} AS s JOIN {live} AS l USING (id)"
-        f" WHERE s.wanted = {{epoch}} AND {due}",
+        # collecting has decided on them, whatever has happened to the live row since
+        "staged": "{staging} AS s LEFT JOIN {live} AS l USING (id) WHERE s.wanted = {epoch}",
         # whatever its time: an epoch to come will want it
         "lookup": "{live} AS l LEFT JOIN {staging} AS s USING (id)"
         f" WHERE {never} AND s.id IS NULL AND l.deleted IS NULL",
@@ -114,14 +116,15 @@ def _query(table: Layout, run: Run, unit: Unit) -> sql.Composed:
         for number, position in enumerate(table.positions)
         for axis in "xyz"
     ]
-    within = " AND l.id BETWEEN {first} AND {last} ORDER BY l.id"
+    within = " AND id BETWEEN {first} AND {last} ORDER BY id"
     template = "SELECT {columns} FROM " + source + within  # noqa: S608 - words of this function
     return sql.SQL(template).format(
-        columns=sql.SQL(", ").join([sql.Identifier("l", "id"), *columns, *points]),
+        columns=sql.SQL(", ").join([sql.SQL("id, l.id IS NULL AS gone"), *columns, *points]),
         live=table.live,
-        staging=table.staging,
+        lookups=table.lookups,
+        staged=table.staged(run.epoch),
         history=table.history,
-        epoch=sql.Literal(run.epoch),
+        open=sql.Literal(OPEN),
         first=sql.Literal(unit.first_id),
         last=sql.Literal(unit.last_id),
         time=sql.Literal(run.time),
@@ -165,38 +168,51 @@ def _find_roots(rows: Rows, graph: ChunkedGraph, at: datetime) -> None:
         rows.rooted.append(known & ~lost)
 
 
-def stage(conn: Connection, table: Layout, rows: Rows, epoch: int | None) -> None:
-    """Write rows into the staging table, over what is there.
-
-    Without an epoch only the supervoxels are kept, for the epoch that will want the rows.
-    """
-    columns = {"id": pa.array(rows.ids)}
-    if epoch is not None:
-        columns["wanted"] = columns["rooted"] = pa.array(np.full(len(rows.ids), epoch, np.int32))
-    for names, values, masks in (
-        (table.supervoxels, rows.supervoxels, rows.known),
-        (table.roots, rows.roots, rows.rooted),
-    ):
-        for name, value, mask in zip(names, values, masks, strict=False):
-            columns[name] = pa.array(value, mask=~mask)
-    conn.execute(
-        sql.SQL("CREATE TEMP TABLE resolved (LIKE {}) ON COMMIT DROP").format(table.staging)
-    )
-    copy_columns(conn, ("pg_temp", "resolved"), pa.table(columns))
-    names_of = sql.SQL(", ").join(map(sql.Identifier, columns))
+def stage(conn: Connection, table: Layout, rows: Rows, epoch: int) -> None:
+    """Write resolved rows for the open epoch, over what is staged of them."""
+    columns = _columns(table.supervoxels, rows.supervoxels, rows.known)
+    columns |= _columns(table.roots, rows.roots, rows.rooted)
+    columns["resolved"] = pa.array(np.ones(len(rows.ids), np.bool_))
     settings = sql.SQL(", ").join(
-        sql.SQL("{c} = excluded.{c}").format(c=sql.Identifier(c)) for c in columns if c != "id"
+        sql.SQL("{c} = excluded.{c}").format(c=sql.Identifier(c)) for c in columns
     )
+    _upsert(conn, table.staged(epoch), rows, columns, sql.SQL("UPDATE SET {}").format(settings))
+
+
+def keep(conn: Connection, table: Layout, rows: Rows) -> None:
+    """Keep the supervoxels of rows for the epoch that will want them; what is kept stays."""
+    columns = _columns(table.supervoxels, rows.supervoxels, rows.known)
+    _upsert(conn, table.lookups, rows, columns, sql.SQL("NOTHING").format())
+
+
+def _columns(
+    names: tuple[str, ...], values: list[NDArray[np.int64]], masks: list[NDArray[np.bool_]]
+) -> dict[str, pa.Array]:
+    return {
+        name: pa.array(value, mask=~mask)
+        for name, value, mask in zip(names, values, masks, strict=True)
+    }
+
+
+def _upsert(
+    conn: Connection,
+    target: sql.Identifier,
+    rows: Rows,
+    columns: dict[str, pa.Array],
+    action: sql.Composed,
+) -> None:
+    """Insert rows by way of the temporary table `resolved`; `action` is for those there."""
+    conn.execute(sql.SQL("CREATE TEMP TABLE resolved (LIKE {}) ON COMMIT DROP").format(target))
+    columns = {"id": pa.array(rows.ids), **columns}
+    copy_columns(conn, ("pg_temp", "resolved"), pa.table(columns))
     conn.execute(
         sql.SQL(
-            "INSERT INTO {staging} ({columns}) SELECT {columns} FROM pg_temp.resolved ORDER BY id"
+            "INSERT INTO {target} ({columns}) SELECT {columns} FROM pg_temp.resolved ORDER BY id"
             " ON CONFLICT (id) DO {action}"
         ).format(
-            staging=table.staging,
-            columns=names_of,
-            action=sql.SQL("NOTHING")
-            if epoch is None
-            else sql.SQL("UPDATE SET {}").format(settings),
+            target=target,
+            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            action=action,
         )
     )
 

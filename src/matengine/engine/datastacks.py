@@ -6,7 +6,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from matengine.engine.annotations import changes
-from matengine.errors import Conflict, Invalid, NotFound, did_you_mean
+from matengine.errors import Conflict, Invalid, NotFound, Unavailable, did_you_mean
 from matengine.segmentation.chunkedgraph import local
 from matengine.segmentation.chunkedgraph.client import HttpGraph
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
@@ -143,8 +143,13 @@ def find(name: str | None = None) -> tuple[str, str]:
 
 
 def _names_in(volume: str) -> list[str]:
-    with connections.open_connection(connections.database_url(volume)) as conn:
-        return names(conn)
+    try:
+        with connections.open_connection(connections.database_url(volume)) as conn:
+            return names(conn)
+    except Unavailable:
+        if volume in connections.aligned_volumes():
+            raise
+        return []  # it was removed meanwhile
 
 
 def open_graph(conn: Connection, segmentation: Segmentation) -> ChunkedGraph:

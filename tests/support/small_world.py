@@ -1,6 +1,7 @@
 """A small volume with a graph, on the engine and on the oracle, for random scenarios."""
 
 import itertools
+import random
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,9 +13,11 @@ import pyarrow as pa
 import tensorstore as ts
 
 from matengine.engine import datastacks
-from matengine.engine.annotations import rows, tables
+from matengine.engine.annotations import rows as annotations
+from matengine.engine.annotations import tables
 from matengine.engine.query import read, relation
 from matengine.engine.runs import engine as runs_engine
+from matengine.engine.runs import runs
 from matengine.engine.versions import catalogue, epoch, fingerprint, layout
 from matengine.segmentation.chunkedgraph import local
 from matengine.storage.connections import Connection, conninfo_of
@@ -114,7 +117,7 @@ class Pair:
         """One synapse from three points."""
         names = ("pre_pt", "post_pt", "ctr_pt")
         nested: dict[str, Any] = {n: {"position": p} for n, p in zip(names, points, strict=True)}
-        ids = rows.insert(self.conn, self.table, [nested | {"size": size}])
+        ids = annotations.insert(self.conn, self.table, [nested | {"size": size}])
         self.conn.commit()
         self._learn(self.table, ids)
 
@@ -122,7 +125,9 @@ class Pair:
         """One reference annotation about an existing synapse."""
         known = sorted(self.world.tables[self.table])
         if known:
-            ids = rows.insert(self.conn, self.notes, [{"target_id": known[target % len(known)]}])
+            ids = annotations.insert(
+                self.conn, self.notes, [{"target_id": known[target % len(known)]}]
+            )
             self.conn.commit()
             self._learn(self.notes, ids)
 
@@ -131,14 +136,16 @@ class Pair:
         living = self._living()
         if living:
             old = living[which % len(living)]
-            new = rows.update(self.conn, self.table, [{"id": old, "pre_pt": {"position": point}}])
+            new = annotations.update(
+                self.conn, self.table, [{"id": old, "pre_pt": {"position": point}}]
+            )
             self.conn.commit()
             self._learn(self.table, [old, *new.values()])
 
     def delete(self, which: int) -> None:
         living = self._living()
         if living:
-            rows.delete(self.conn, self.table, [living[which % len(living)]])
+            annotations.delete(self.conn, self.table, [living[which % len(living)]])
             self.conn.commit()
             self._learn(self.table, [living[which % len(living)]])
 
@@ -160,15 +167,37 @@ class Pair:
             self.conn.commit()
             self.world.graph.split([edge], at=edit.at, strict=False)
 
-    def epoch(self, publish: bool = True) -> None:
+    def stir(self, dice: random.Random, rows: int, edits: int = 4) -> None:
+        """Many new synapses at once, and a few changes of every other kind."""
+
+        def point() -> list[int]:
+            return [dice.randrange(-1, SIZE + 1) for _ in "xyz"]
+
+        names = ("pre_pt", "post_pt", "ctr_pt")
+        new = [{n: {"position": point()} for n in names} for _ in range(rows)]
+        self._learn(self.table, annotations.insert(self.conn, self.table, new))
+        for _ in range(edits):
+            self.merge(dice.randrange(1000), dice.randrange(1000))
+            self.split(dice.randrange(1000))
+            self.move(dice.randrange(1000), tuple(point()))
+            self.delete(dice.randrange(1000))
+            self.note(dice.randrange(1000))
+
+    def epoch(self, publish: bool = True, at: datetime | None = None) -> None:
         """Make an epoch; the version, if any, must be what the oracle says."""
-        run_id = epoch.start(
-            self.conn,
-            self.name,
-            "complete" if publish else "update_database",
-            publish_version=publish,
-        )
-        run = runs_engine.drive(conninfo_of(self.conn), run_id)
+        run_id = self.begin(publish, at)
+        runs_engine.drive(conninfo_of(self.conn), run_id)
+        self.finish(run_id)
+
+    def begin(self, publish: bool = True, at: datetime | None = None) -> int:
+        """Start an epoch that somebody else works on; gives the run."""
+        workflow = "complete" if publish else "update_database"
+        return epoch.start(self.conn, self.name, workflow, at=at, publish_version=publish)
+
+    def finish(self, run_id: int) -> None:
+        """The run is done; its version, if any, must be what the oracle says."""
+        run = runs.get(self.conn, run_id)
+        self.conn.commit()
         assert run.status == "done", run.error
         if run.version is not None:
             assert run.time is not None
@@ -229,7 +258,7 @@ class Pair:
 
     def _learn(self, table: str, ids: list[int]) -> None:
         """Take over the server's times of rows, and what they were given."""
-        for row in rows.get(self.conn, table, ids):
+        for row in annotations.get(self.conn, table, ids):
             points = {
                 name.removesuffix("_position"): tuple(value)
                 for name, value in row.items()

@@ -72,11 +72,14 @@ class World:
     ) -> dict[int, Shown]:
         """The rows that a version at a time must have, by id."""
         shown = {}
+        known: dict[int, int] = {}  # roots by supervoxel
         for row_id, row in self.tables[table].items():
             if not row.shows(at):
                 continue
             ids = {n: self.supervoxel(p, voxel_resolution_nm) for n, p in row.points.items()}
-            roots = {n: self._root(s, at) for n, s in ids.items()}
+            for supervoxel in set(ids.values()) - known.keys():
+                known[supervoxel] = self._root(supervoxel, at)
+            roots = {n: known[s] for n, s in ids.items()}
             shown[row_id] = Shown(ids, roots, row.points, row.fields)
         return shown
 

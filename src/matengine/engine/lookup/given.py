@@ -26,5 +26,5 @@ def give(conn: Connection, datastack: str, table: str, columns: pa.Table) -> Non
     for name in where.supervoxels:
         rows.supervoxels.append(np.asarray(columns[name], np.int64))
         rows.known.append(np.ones(len(rows.ids), np.bool_))
-    resolve.stage(conn, where, rows, None)
+    resolve.keep(conn, where, rows)
     conn.execute("DROP TABLE pg_temp.resolved")

@@ -51,7 +51,7 @@ def _blocks(inserted: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def look_up(conn: Connection, run: Run, unit: Unit) -> None:
-    """The work of a unit: supervoxels of rows that have none, kept in the staging table."""
+    """The work of a unit: supervoxels of rows that have none, kept for the epoch to come."""
     table = layout.of_unit(conn, run, unit)
     segmentation = datastacks.get(conn, run.datastack).segmentation
     rows = resolve.read(
@@ -63,6 +63,6 @@ def look_up(conn: Connection, run: Run, unit: Unit) -> None:
     rows.known = [mask[known] for mask in rows.known]
     conn.commit()
     units.hold(conn, unit)
-    resolve.stage(conn, table, rows, None)
+    resolve.keep(conn, table, rows)
     units.finish(conn, unit, Effect())
     conn.commit()

@@ -79,6 +79,15 @@ def plan(
         )
 
 
+def tables(conn: Connection, run_id: int, kind: str) -> set[str]:
+    """The tables that have units of a kind."""
+    rows = conn.execute(
+        "SELECT DISTINCT table_name FROM matengine.unit WHERE run_id = %s AND kind = %s",
+        (run_id, kind),
+    )
+    return {name for (name,) in rows}
+
+
 def claim(conn: Connection, unit_id: int) -> Unit | None:
     """Take a unit that is ready, or whose holder is dead. Commits.
 

@@ -108,11 +108,10 @@ class Statements:
         return sql.SQL(text).format(**self._names)
 
     def take(self) -> sql.Composed:
-        """Move the unit's rows from the staging table into a temporary one."""
+        """The unit's rows in a temporary table; what was looked up ahead of them goes."""
         return self._sql("""
             CREATE TEMP TABLE taken ON COMMIT DROP AS
-            SELECT * FROM {staged} AS s WHERE resolved AND {within}
-              AND EXISTS (SELECT 1 FROM {live} AS l WHERE l.id = s.id);
+            SELECT * FROM {staged} WHERE resolved AND {within};
             DELETE FROM {lookups} AS k USING pg_temp.taken AS t WHERE k.id = t.id
             """)
 

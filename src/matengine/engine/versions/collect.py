@@ -31,7 +31,6 @@ def collect(conn: Connection, run: Run, unit: Unit) -> None:
     conn.execute(_BY_INDEX)
     statements = Statements(table, run)
     conn.execute(statements.find_gone())
-    conn.execute(statements.forget_lookups())
     effect = _effect(conn.execute(statements.close_gone()).fetchone())
     conn.execute(statements.forget())
     conn.execute(statements.stage_new())
@@ -102,15 +101,12 @@ class Statements:
     def forget(self) -> sql.Composed:
         """Drop the supervoxels looked up ahead for rows that went before an epoch took them up."""
         return self._sql("""
-            DELETE FROM {staging} AS s USING matengine.change AS c
+            DELETE FROM {lookups} AS s USING matengine.change AS c
             WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
               AND c.epoch = {epoch} AND s.id BETWEEN c.first_id AND c.last_id
               AND NOT EXISTS (SELECT 1 FROM {live} AS l
                               WHERE l.id = s.id AND (l.deleted IS NULL OR l.deleted > {time}))
             """)
-
-    def forget_lookups(self) -> sql.Composed:
-        return self._sql("DELETE FROM {lookups} AS s USING gone WHERE s.id = gone.id")
 
     def close_gone(self) -> sql.Composed:
         """Close them, and leave an empty-interval row of each, by which a diff finds it."""

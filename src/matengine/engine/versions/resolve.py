@@ -98,15 +98,17 @@ def _query(table: Layout, run: Run, unit: Unit) -> sql.Composed:
     """The rows of the unit that its epoch shows: ids, staged supervoxels, points."""
     due = "l.created <= {time} AND (l.deleted IS NULL OR l.deleted > {time})"
     never = "NOT EXISTS (SELECT 1 FROM {history} AS h WHERE h.id = l.id AND h.to_epoch = {open})"
+    found = "{live} AS l LEFT JOIN {lookups} AS k USING (id)"
     source = {
-        "fresh": f"{{live}} AS l LEFT JOIN {{staging}} AS s USING (id) WHERE {never} AND {due}",
+        "fresh": f"{found} WHERE {never} AND {due}",
         # collecting has decided on them, whatever has happened to the live row since
-        "staged": "{staging} AS s LEFT JOIN {live} AS l USING (id) WHERE s.wanted = {epoch}",
+        "staged": "{staged} AS s LEFT JOIN {live} AS l USING (id)"
+        " LEFT JOIN {lookups} AS k USING (id) WHERE true",
         # whatever its time: an epoch to come will want it
-        "lookup": "{live} AS l LEFT JOIN {staging} AS s USING (id)"
-        f" WHERE {never} AND s.id IS NULL AND l.deleted IS NULL",
+        "lookup": f"{found} WHERE {never} AND k.id IS NULL AND l.deleted IS NULL",
     }[unit.kind]
-    columns = [sql.Identifier("s", c) for c in table.supervoxels]
+    supervoxel = "coalesce(s.{c}, k.{c}) AS {c}" if unit.kind == "staged" else "k.{c}"
+    columns = [sql.SQL(supervoxel).format(c=sql.Identifier(c)) for c in table.supervoxels]
     points = [
         sql.SQL("{function}({point}) AS {name}").format(
             function=sql.SQL(f"ST_{axis.upper()}"),

@@ -9,7 +9,8 @@ from matengine.errors import Gone, NotFound
 from matengine.storage.connections import Connection
 
 _VERSION = """
-SELECT v.version, v.epoch, v.status, e.time, v.created, v.expires_on, v.pinned, v.note
+SELECT v.version, v.epoch, v.status, e.time, v.created, v.expires_on, v.pinned, v.note,
+  v.name
 FROM matengine.version AS v LEFT JOIN matengine.epoch AS e
   ON e.datastack = v.datastack AND e.epoch = v.epoch AND e.sealed IS NOT NULL
 WHERE v.datastack = %s
@@ -18,7 +19,7 @@ WHERE v.datastack = %s
 
 @dataclass(frozen=True)
 class Version:
-    """A version; `time` is None where it never came to be."""
+    """A version; `time` is None where it never came to be, `name` where nobody gave it one."""
 
     version: int
     epoch: int
@@ -28,6 +29,7 @@ class Version:
     expires_on: datetime | None
     pinned: bool
     note: str
+    name: str | None
 
 
 @dataclass(frozen=True)

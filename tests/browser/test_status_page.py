@@ -9,7 +9,7 @@ from looking import DATASTACK, VOLUME, Look, Site
 from playwright.sync_api import Page
 
 from matengine.engine.runs import engine, runs, units
-from matengine.engine.versions import catalogue, epoch
+from matengine.engine.versions import catalogue, epoch, labels
 from matengine.engine.versions.catalogue import Version, VersionTable
 from matengine.storage import connections
 
@@ -67,7 +67,7 @@ def test_versions_with_their_cost(look: Look, site: Site) -> None:
         assert row[0] == str(made.version.version)
         assert row[2] == "available"
         assert row[3:6] == [f"{count:,}" for count in counts]
-        assert row[-1] == made.version.note  # markup in it is text
+        assert row[-1].endswith(made.version.note)  # markup in it is text
     assert shown[1][1] == "2026-01-31 00:00:00.000"
     assert shown[1][-2] == "100.0 %"
     bars = page.locator("table.versions svg.bar")
@@ -75,6 +75,14 @@ def test_versions_with_their_cost(look: Look, site: Site) -> None:
     full = bars.nth(1).locator("rect.all").bounding_box()
     part = bars.nth(1).locator("rect.part").bounding_box()
     assert full == part  # the first version wrote all of its rows
+
+
+def test_names_and_pins(look: Look, site: Site) -> None:
+    with connections.open_connection(connections.database_url(VOLUME)) as conn:
+        labels.name(conn, DATASTACK, 1, "v1 & only")
+        labels.pin(conn, DATASTACK, 1)
+    first = cells(look.at(site), "versions")[1]
+    assert first[-1] == "v1 & only pinned half proofread"
 
 
 def test_tables_of_the_newest_version(look: Look, site: Site) -> None:

@@ -55,9 +55,7 @@ def _number(reference: Reference) -> int | None:
     return int(reference) if reference.isascii() and reference.isdigit() else None
 
 
-def name(
-    conn: Connection, datastack: str, reference: Reference, new_name: str | None
-) -> Version:
+def name(conn: Connection, datastack: str, reference: Reference, new_name: str | None) -> Version:
     """Give a version a name, or take its name away; a name belongs to one version at most.
 
     Raises Invalid for a name that cannot be one and Conflict where another version has it.

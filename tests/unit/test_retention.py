@@ -1,0 +1,147 @@
+"""Retention: what may expire and what never does, for any versions, moments and policies."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matengine.engine.versions.catalogue import Version
+from matengine.engine.versions.retention import Decision, Policy, decide
+from matengine.errors import Invalid
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+KEEP_ALL = Policy()
+
+moments = st.integers(-3, 3).map(lambda days: NOW + timedelta(days=days))
+policies = st.none() | st.integers(1, 6)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Version]:
+    """Versions as a datastack may have them, in any order."""
+    made = [
+        Version(
+            version=number,
+            epoch=number,
+            status=draw(st.sampled_from(["AVAILABLE"] * 4 + ["RUNNING", "FAILED", "EXPIRED"])),
+            time=NOW,
+            created=NOW,
+            expires_on=draw(st.none() | moments),
+            pinned=draw(st.sampled_from([False, False, True])),
+            note="",
+            name=None,
+        )
+        for number in range(1, draw(st.integers(0, 10)) + 1)
+    ]
+    return draw(st.permutations(made))
+
+
+def numbers(versions: list[Version]) -> list[int]:
+    return [version.version for version in versions]
+
+
+def newest(versions: list[Version]) -> int:
+    return max((v.version for v in versions if v.status == "AVAILABLE"), default=0)
+
+
+def unpinned(versions: list[Version]) -> list[Version]:
+    return [v for v in versions if v.status == "AVAILABLE" and not v.pinned]
+
+
+@given(histories(), moments, policies)
+def test_every_version_that_is_there_is_judged_once(
+    versions: list[Version], now: datetime, keep: int | None
+) -> None:
+    decision = decide(versions, now, Policy(keep))
+    there = sorted(v.version for v in versions if v.status in ("AVAILABLE", "RUNNING"))
+    assert sorted(numbers(decision.expire) + numbers(decision.keep)) == there
+    for part in (decision.expire, decision.keep):
+        assert numbers(part) == sorted(numbers(part))
+
+
+@given(histories(), moments, policies)
+def test_the_newest_the_pinned_and_the_unfinished_stay(
+    versions: list[Version], now: datetime, keep: int | None
+) -> None:
+    for version in decide(versions, now, Policy(keep)).expire:
+        assert version.status == "AVAILABLE"
+        assert not version.pinned
+        assert version.version != newest(versions)
+
+
+@given(histories(), moments)
+def test_without_a_policy_only_dates_count(versions: list[Version], now: datetime) -> None:
+    gone = set(numbers(decide(versions, now, KEEP_ALL).expire))
+    for version in unpinned(versions):
+        due = version.expires_on is not None and version.expires_on <= now
+        assert (version.version in gone) == (due and version.version != newest(versions))
+
+
+@given(histories(), moments, st.integers(1, 6))
+def test_a_policy_leaves_at_most_so_many_unpinned(
+    versions: list[Version], now: datetime, keep: int
+) -> None:
+    decision = decide(versions, now, Policy(keep))
+    left = unpinned(decision.keep)
+    assert len(left) <= keep
+    # the newest ones, and none goes that has no reason to
+    by_date = set(numbers(decide(versions, now, KEEP_ALL).expire))
+    latest = sorted(numbers(unpinned(versions)))[-keep:]
+    assert set(numbers(left)) == set(latest) - by_date
+
+
+@given(histories(), moments, policies)
+def test_what_stays_stays_when_asked_again(
+    versions: list[Version], now: datetime, keep: int | None
+) -> None:
+    first = decide(versions, now, Policy(keep))
+    gone = set(numbers(first.expire))
+    after = [replace(v, status="EXPIRED") if v.version in gone else v for v in versions]
+    assert decide(after, now, Policy(keep)) == Decision([], first.keep)
+
+
+@given(histories(), moments, st.integers(0, 4), policies)
+def test_later_and_stricter_let_go_of_no_less(
+    versions: list[Version], now: datetime, days: int, keep: int | None
+) -> None:
+    here = set(numbers(decide(versions, now, Policy(keep)).expire))
+    later = decide(versions, now + timedelta(days=days), Policy(keep))
+    assert here <= set(numbers(later.expire))
+    looser = Policy(None if keep is None else keep + 1)
+    assert set(numbers(decide(versions, now, looser).expire)) <= here
+
+
+@given(histories(), moments, policies)
+def test_the_order_of_versions_does_not_matter(
+    versions: list[Version], now: datetime, keep: int | None
+) -> None:
+    assert decide(sorted(versions, key=lambda v: v.version), now, Policy(keep)) == decide(
+        versions, now, Policy(keep)
+    )
+
+
+@given(histories(), moments, policies, st.integers(1, 10))
+def test_a_pin_saves_a_version_and_costs_no_other(
+    versions: list[Version], now: datetime, keep: int | None, which: int
+) -> None:
+    pinned = [replace(v, pinned=True) if v.version == which else v for v in versions]
+    before = set(numbers(decide(versions, now, Policy(keep)).expire))
+    after = set(numbers(decide(pinned, now, Policy(keep)).expire))
+    assert which not in after
+    assert after <= before
+
+
+def test_a_version_expires_at_its_moment_not_before() -> None:
+    old, new = (
+        Version(n, n, "AVAILABLE", NOW, NOW, NOW, pinned=False, note="", name=None) for n in (1, 2)
+    )
+    assert numbers(decide([old, new], NOW, KEEP_ALL).expire) == [1]
+    assert decide([old, new], NOW - timedelta(microseconds=1), KEEP_ALL).expire == []
+
+
+@pytest.mark.parametrize("keep", [0, -1])
+def test_no_policy_lets_all_go(keep: int) -> None:
+    with pytest.raises(Invalid, match="At least one"):
+        Policy(keep)

@@ -40,9 +40,19 @@ def at_version(conn: Connection, datastack: str, table: str, version: int) -> Re
 
 
 def at_epoch(table: Layout, epoch: int) -> Relation:
-    """A table at a sealed epoch."""
-    source = sql.SQL("(SELECT * FROM {history} AS r WHERE {visible}) AS h").format(
-        history=table.history, visible=layout.visible("r", epoch)
+    """A table at a sealed epoch.
+
+    Its SQL fails where the epoch has been collected: checked once a statement, and as of the
+    moment of its reading, so that no answer can lack rows.
+    """
+    source = sql.SQL(
+        "(SELECT * FROM {history} AS r WHERE {visible}"
+        " AND (SELECT matengine.readable({segmentation}, {epoch}))) AS h"
+    ).format(
+        history=table.history,
+        visible=layout.visible("r", epoch),
+        segmentation=sql.Literal(table.segmentation),
+        epoch=sql.Literal(epoch),
     )
     return Relation(table, epoch, source, _columns(table))
 

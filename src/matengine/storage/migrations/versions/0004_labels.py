@@ -23,7 +23,7 @@ CREATE TABLE matengine.emptied (
 # committed, before its first row goes; so a statement that does not see the mark sees every row.
 READABLE = """
 CREATE FUNCTION matengine.readable(of_segmentation text, an_epoch integer) RETURNS boolean
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 BEGIN
   IF EXISTS (SELECT FROM matengine.datastack AS d JOIN matengine.epoch AS e ON e.datastack = d.name
              WHERE d.segmentation = of_segmentation AND e.epoch = an_epoch

@@ -6,8 +6,7 @@ from matengine.engine import datastacks
 from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import MAX_ATTEMPTS, Effect, Unit
-from matengine.engine.versions import layout, resolve
-from matengine.engine.versions.collect import BLOCK
+from matengine.engine.versions import collect, layout, resolve
 from matengine.storage.connections import Connection
 
 
@@ -36,14 +35,17 @@ def plan_lookup(conn: Connection, run: Run) -> None:
             " AND table_name = %s AND kind = 'insert' AND epoch IS NULL ORDER BY first_id",
             (run.datastack, table.table),
         ).fetchall()
-        units.plan(conn, run.run_id, "lookup", table.table, _blocks(inserted))
+        statements = collect.Statements(table, run)
+        for first, last in _blocks(inserted):
+            ranges = conn.execute(statements.fresh_ranges(first, last)).fetchall()
+            units.plan(conn, run.run_id, "lookup", table.table, ranges)
 
 
 def _blocks(inserted: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Short neighbouring runs together, up to BLOCK ids a unit; a long run is one."""
+    """Neighbouring short runs together, up to BLOCK ids; a long run alone."""
     blocks: list[tuple[int, int]] = []
     for first, last in inserted:
-        if blocks and last - blocks[-1][0] < BLOCK:
+        if blocks and last - blocks[-1][0] < collect.BLOCK:
             blocks[-1] = (blocks[-1][0], max(last, blocks[-1][1]))
         else:
             blocks.append((first, last))

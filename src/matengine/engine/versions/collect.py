@@ -17,7 +17,9 @@ from matengine.engine.versions.layout import OPEN, Layout
 from matengine.storage.connections import Connection
 
 # Rows a resolving unit takes: large enough for chunk-local lookups, a second or two of work.
-BLOCK = 50_000
+BLOCK = 100_000
+# A run of inserts this long is not staged but becomes units of its own, in parts of a BLOCK.
+LONG = 5_000
 
 _BY_INDEX = """
 SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off
@@ -68,6 +70,7 @@ class Statements:
             "time": sql.Literal(run.time),
             "open": sql.Literal(OPEN),
             "block": sql.Literal(BLOCK),
+            "long": sql.Literal(LONG),
             "run": sql.Literal(run.run_id),
             "datastack": sql.Literal(run.datastack),
             "name": sql.Literal(table.table),
@@ -128,7 +131,7 @@ class Statements:
             INSERT INTO {staged} (id) SELECT DISTINCT l.id
             FROM matengine.change AS c JOIN {live} AS l ON l.id BETWEEN c.first_id AND c.last_id
             WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'insert'
-              AND c.epoch = {epoch} AND c.last_id - c.first_id < {block}
+              AND c.epoch = {epoch} AND c.last_id - c.first_id < {long}
               AND l.created <= {time} AND (l.deleted IS NULL OR l.deleted > {time})
               AND NOT EXISTS (
                 SELECT 1 FROM {history} AS h WHERE h.id = l.id AND h.to_epoch = {open})
@@ -171,17 +174,17 @@ class Statements:
             """)
 
     def long_runs(self) -> sql.Composed:
-        """Runs of inserts too long to stage here, those that overlap joined."""
+        """Runs of inserts too long to stage here, those that touch or overlap joined."""
         return self._sql("""
             SELECT min(first_id), max(last_id) FROM (
-              SELECT *, count(*) FILTER (WHERE first_id > before)
+              SELECT *, count(*) FILTER (WHERE first_id > before + 1)
                           OVER (ORDER BY first_id, seq) AS part
               FROM (SELECT seq, first_id, last_id, coalesce(max(last_id) OVER (
                       ORDER BY first_id, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-                      first_id - 1) AS before
+                      first_id - 2) AS before
                     FROM matengine.change
                     WHERE datastack = {datastack} AND table_name = {name} AND kind = 'insert'
-                      AND epoch = {epoch} AND last_id - first_id >= {block}) AS runs) AS parts
+                      AND epoch = {epoch} AND last_id - first_id >= {long}) AS runs) AS parts
             GROUP BY part ORDER BY 1
             """)
 

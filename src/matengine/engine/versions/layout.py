@@ -52,7 +52,11 @@ class Layout:
 
     def staged(self, epoch: int | None) -> sql.Identifier:
         """The rows that an open epoch is to write; there as long as it is made."""
-        return sql.Identifier("staging", joined(self.name, f"epoch_{epoch}"))
+        return sql.Identifier(*self.staged_name(epoch))
+
+    def staged_name(self, epoch: int | None) -> tuple[str, str]:
+        """Schema and name of `staged`."""
+        return "staging", joined(self.name, f"epoch_{epoch}")
 
     @cached_property
     def _bound(self) -> tuple[BoundColumns, ...]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 from numpy.typing import NDArray
 from psycopg import sql
@@ -52,7 +53,7 @@ def resolve(conn: Connection, run: Run, unit: Unit) -> None:
     _find_roots(rows, datastacks.open_graph(conn, segmentation), run.time)
     conn.commit()
     units.hold(conn, unit)
-    stage(conn, table, rows, run.epoch)
+    stage(conn, table, rows, run.epoch, fresh=unit.kind == "fresh")
     _record_failures(conn, table, rows, run)
     units.finish(conn, unit, Effect())
     conn.commit()
@@ -170,15 +171,32 @@ def _find_roots(rows: Rows, graph: ChunkedGraph, at: datetime) -> None:
         rows.rooted.append(known & ~lost)
 
 
-def stage(conn: Connection, table: Layout, rows: Rows, epoch: int) -> None:
-    """Write resolved rows for the open epoch, over what is staged of them."""
+def stage(conn: Connection, table: Layout, rows: Rows, epoch: int, *, fresh: bool) -> None:
+    """Write resolved rows for the open epoch, over what is staged of them.
+
+    Of `fresh` rows nothing is staged, but for the few that were queued twice.
+    """
     columns = _columns(table.supervoxels, rows.supervoxels, rows.known)
     columns |= _columns(table.roots, rows.roots, rows.rooted)
     columns["resolved"] = pa.array(np.ones(len(rows.ids), np.bool_))
+    if fresh and _copy(conn, table.staged_name(epoch), rows, columns):
+        return
     settings = sql.SQL(", ").join(
         sql.SQL("{c} = excluded.{c}").format(c=sql.Identifier(c)) for c in columns
     )
     _upsert(conn, table.staged(epoch), rows, columns, sql.SQL("UPDATE SET {}").format(settings))
+
+
+def _copy(
+    conn: Connection, target: tuple[str, str], rows: Rows, columns: dict[str, pa.Array]
+) -> bool:
+    """Write rows straight into a table; False, and nothing written, where some are there."""
+    try:
+        with conn.transaction():
+            copy_columns(conn, target, pa.table({"id": pa.array(rows.ids), **columns}))
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
 
 
 def keep(conn: Connection, table: Layout, rows: Rows) -> None:
@@ -222,12 +240,13 @@ def _upsert(
 def _record_failures(conn: Connection, table: Layout, rows: Rows, run: Run) -> None:
     """Enter the lookups that failed and strike those that have healed."""
     conn.execute(
-        "DELETE FROM matengine.lookup_failure AS f USING pg_temp.resolved AS r"
-        " WHERE f.datastack = %s AND f.table_name = %s AND f.id = r.id"
+        "DELETE FROM matengine.lookup_failure AS f"
+        " WHERE f.datastack = %s AND f.table_name = %s AND f.id = ANY(%s)"
         " AND (f.id, f.point) <> ALL (SELECT * FROM unnest(%s::bigint[], %s::text[]))",
         (
             run.datastack,
             table.table,
+            rows.ids.tolist(),
             [int(rows.ids[row]) for row, _, _ in rows.failures],
             [table.positions[number] for _, number, _ in rows.failures],
         ),

@@ -3,6 +3,7 @@
 import itertools
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import tensorstore as ts
+from psycopg import sql
 
 from matengine.engine import datastacks
 from matengine.engine.annotations import rows as annotations
@@ -23,6 +25,8 @@ from matengine.segmentation.chunkedgraph import local
 from matengine.storage.connections import Connection, conninfo_of
 from matengine.testing.graph import MemoryGraph
 from matengine.testing.world import Annotation, Names, World
+
+Points = Sequence[Sequence[float]]
 
 SIZE = 12
 CHUNK = 4
@@ -70,6 +74,8 @@ class Pair:
     conn: Connection
     volume: str
     name: str = ""
+    # whose tables this datastack of the same aligned volume sees too, and has none of its own
+    neighbour: "Pair | None" = None
     versions: dict[int, tuple[datetime, dict[str, pa.Table]]] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
 
@@ -92,6 +98,19 @@ class Pair:
             ids,
         )
         self.world = World(self.voxels, MemoryGraph(START, edges, ids))
+        if self.neighbour:
+            self.table, self.notes = self.neighbour.table, self.neighbour.notes
+            self.world.tables = self.neighbour.world.tables
+        else:
+            self._make_tables()
+        datastacks.create(
+            self.conn,
+            self.name,
+            datastacks.Segmentation(self.name, self.volume, [1.0, 1.0, 1.0], [CHUNK] * 3),
+        )
+        self.conn.commit()
+
+    def _make_tables(self) -> None:
         self.table = f"syn_{self.name}"
         self.notes = f"note_{self.name}"
         for table, schema in ((self.table, "synapse"), (self.notes, "simple_reference")):
@@ -104,12 +123,6 @@ class Pair:
                 reference_table=self.table if schema == "simple_reference" else None,
             )
             self.world.tables[table] = {}
-        datastacks.create(
-            self.conn,
-            self.name,
-            datastacks.Segmentation(self.name, self.volume, [1.0, 1.0, 1.0], [CHUNK] * 3),
-        )
-        self.conn.commit()
 
     # what happens
 
@@ -149,21 +162,81 @@ class Pair:
             self.conn.commit()
             self._learn(self.table, [living[which % len(living)]])
 
-    def merge(self, a: int, b: int) -> None:
+    def put(
+        self,
+        created: datetime,
+        deleted: datetime | None = None,
+        points: Points = ((1, 2, 2), (5, 6, 2), (1, 1, 1)),
+        row_id: int | None = None,
+    ) -> int:
+        """A synapse with times of its own, as programs with their own clocks write it. Commits."""
+        (row_id,) = self.conn.execute(
+            sql.SQL(
+                "INSERT INTO {} (id, created, deleted, valid, pre_pt_position, post_pt_position,"
+                " ctr_pt_position) VALUES (coalesce(%s, nextval(%s)), %s, %s, %s,"
+                " ST_MakePoint(%s, %s, %s), ST_MakePoint(%s, %s, %s), ST_MakePoint(%s, %s, %s))"
+                " RETURNING id"
+            ).format(sql.Identifier("public", self.table)),
+            (
+                row_id,
+                f"public.{self.table}_id_seq",
+                created,
+                deleted,
+                deleted is None,
+                *itertools.chain(*points),
+            ),
+        ).fetchone() or (0,)
+        self.conn.commit()
+        self._learn(self.table, [row_id])
+        return row_id
+
+    def clock(self) -> datetime:
+        """The server's time."""
+        (now,) = self.conn.execute("SELECT clock_timestamp()").fetchone() or (START,)
+        self.conn.commit()
+        return now
+
+    def end(self, row_id: int, at: datetime) -> None:
+        """Delete a synapse at a time given. Commits."""
+        self.conn.execute(
+            sql.SQL("UPDATE {} SET deleted = %s, valid = false WHERE id = %s").format(
+                sql.Identifier("public", self.table)
+            ),
+            (at, row_id),
+        )
+        self.conn.commit()
+        self._learn(self.table, [row_id])
+
+    def erase(self, row_id: int) -> None:
+        """Remove a synapse from the live table as if it had never been. Commits."""
+        self.conn.execute(
+            sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier("public", self.table)),
+            (row_id,),
+        )
+        self.conn.commit()
+
+    def forget(self, row_id: int) -> None:
+        """The oracle forgets an erased synapse, and the notes about it, which went with it."""
+        notes = self.world.tables[self.notes]
+        self.world.tables[self.table].pop(row_id, None)
+        for note in [i for i, a in notes.items() if a.fields["target_id"] == row_id]:
+            del notes[note]
+
+    def merge(self, a: int, b: int, at: datetime | None = None) -> None:
         pair = (
             self.supervoxels[a % len(self.supervoxels)],
             self.supervoxels[b % len(self.supervoxels)],
         )
         if pair[0] != pair[1]:
-            edit = local.merge(self.conn, self.name, [pair], strict=False)
+            edit = local.merge(self.conn, self.name, [pair], at=at, strict=False)
             self.conn.commit()
             self.world.graph.merge([pair], at=edit.at, strict=False)
 
-    def split(self, which: int) -> None:
+    def split(self, which: int, at: datetime | None = None) -> None:
         edges = sorted(self.world.graph.edges)
         if edges:
             edge = edges[which % len(edges)]
-            edit = local.split(self.conn, self.name, [edge], strict=False)
+            edit = local.split(self.conn, self.name, [edge], at=at, strict=False)
             self.conn.commit()
             self.world.graph.split([edge], at=edit.at, strict=False)
 
@@ -244,7 +317,8 @@ class Pair:
                     told.fingerprint,
                     told.gaps,
                 )
-                assert told.row_count == frozen[told.table_name].num_rows
+                if told.table_name in frozen:
+                    assert told.row_count == frozen[told.table_name].num_rows
         self.conn.commit()
 
     def _frozen(self, version: int) -> dict[str, pa.Table]:

@@ -9,8 +9,10 @@ from psycopg import sql
 from matengine.storage.connections import Connection
 
 _TRIGGERS = sql.SQL("""
-CREATE OR REPLACE TRIGGER matengine_writer BEFORE INSERT OR UPDATE OR DELETE ON public.{table}
-  FOR EACH STATEMENT EXECUTE FUNCTION matengine.note_writer();
+CREATE OR REPLACE TRIGGER matengine_writer BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE
+  ON public.{table} FOR EACH STATEMENT EXECUTE FUNCTION matengine.note_writer();
+CREATE OR REPLACE TRIGGER matengine_truncate BEFORE TRUNCATE ON public.{table}
+  FOR EACH STATEMENT EXECUTE FUNCTION matengine.note_truncate();
 CREATE OR REPLACE TRIGGER matengine_insert AFTER INSERT ON public.{table}
   REFERENCING NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION matengine.note_insert();

@@ -53,14 +53,15 @@ def apply(conn: Connection, run: Run, unit: Unit) -> None:
     effect = Effect()
     conn.execute(statements.take())
     conn.execute("ANALYZE pg_temp.taken")
-    if publish.has_history(conn, table, run):
+    shown_before = publish.has_history(conn, table, run)
+    if shown_before:
         conn.execute("SET LOCAL enable_seqscan = off")
         conn.execute("SET LOCAL enable_hashjoin = off")
         conn.execute("SET LOCAL enable_mergejoin = off")
         conn.execute(statements.keep_unchanged())
         added, closed, count, hashes, gaps = _only(conn, statements.replace())
         effect += Effect(added, closed, count, int(hashes), int(gaps))
-    count, hashes, gaps = _only(conn, statements.insert())
+    count, hashes, gaps = _only(conn, statements.insert(shown_before=shown_before))
     effect += Effect(count, 0, count, int(hashes), int(gaps))
     units.finish(conn, unit, effect)
     conn.commit()
@@ -104,8 +105,8 @@ class Statements:
             "gap_added": fingerprint.gap(table, "added"),
         }
 
-    def _sql(self, text: str) -> sql.Composed:
-        return sql.SQL(text).format(**self._names)
+    def _sql(self, text: str, **more: sql.Composable) -> sql.Composed:
+        return sql.SQL(text).format(**self._names, **more)
 
     def take(self) -> sql.Composed:
         """The unit's rows in a temporary table; what was looked up ahead of them goes."""
@@ -146,19 +147,23 @@ class Statements:
                    after.hashes - before.hashes, after.gaps - before.gaps FROM before, after
             """)
 
-    def insert(self) -> sql.Composed:
+    def insert(self, *, shown_before: bool) -> sql.Composed:
         """Add the rows that history does not show yet, and that are in the live table still."""
-        return self._sql("""
+        is_new = """WHERE NOT EXISTS (
+                SELECT 1 FROM {history} AS h WHERE h.id = t.id AND h.to_epoch = {open})"""
+        return self._sql(
+            """
             WITH added AS (
               INSERT INTO {history} ({columns}, from_epoch)
               SELECT {values}, {epoch} FROM pg_temp.taken AS t JOIN {live} AS l USING (id)
-              WHERE NOT EXISTS (
-                SELECT 1 FROM {history} AS h WHERE h.id = t.id AND h.to_epoch = {open})
-              ORDER BY {order}, t.id
+              {is_new} ORDER BY {order}, t.id
               RETURNING *)
             SELECT count(*), coalesce(sum({hash_added}::numeric), 0),
                    coalesce(sum({gap_added}), 0) FROM added
-            """)
+            """,
+            # the first epoch of a table need not ask, and has no index to ask by
+            is_new=self._sql(is_new if shown_before else ""),
+        )
 
 
 def _within(table: Layout, unit: Unit) -> sql.Composed:

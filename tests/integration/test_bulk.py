@@ -13,16 +13,16 @@ import pyarrow.csv as csv
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+from bulk_rows import make, synapses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from matengine.engine.annotations import bulk, readers, rows, tables
+from matengine.engine.annotations import bulk, readers, rows
 from matengine.engine.annotations.report import Rejected, Report, check
-from matengine.errors import Conflict, Invalid, NotFound
+from matengine.errors import Invalid, NotFound
 from matengine.storage.connections import Connection
 
-NM = (4.0, 4.0, 40.0)
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 T1 = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -37,20 +37,6 @@ def db(conn: Connection) -> Connection:
     make(conn, "spines", "spine_with_info")
     make(conn, "plain", "pt_bool_valid")
     return conn
-
-
-def make(conn: Connection, name: str, schema: str, **more: Any) -> None:
-    tables.create_table(conn, name, schema, voxel_resolution_nm=NM, description="d", **more)
-
-
-def synapses(n: int, first: int = 1) -> dict[str, Any]:
-    rng = np.random.default_rng(n + first)
-    columns: dict[str, Any] = {"id": np.arange(first, first + n)}
-    for point in ("pre_pt", "post_pt", "ctr_pt"):
-        for axis in "xyz":
-            columns[f"{point}_position_{axis}"] = rng.integers(0, 10_000, n).astype(np.int32)
-    columns["size"] = pa.array(rng.random(n), mask=rng.random(n) < 0.3)
-    return columns
 
 
 def cells(**columns: Any) -> dict[str, Any]:
@@ -455,63 +441,3 @@ def test_load_equals_insert(
     got = everything(db, "spines")
     keys = ("id", "pt_position", "volume", "n_inputs")
     assert [{k: r[k] for k in keys} for r in got] == sorted(listed, key=lambda r: r["id"])
-
-
-class TestReceipts:
-    def test_second_run_does_nothing(self, db: Connection) -> None:
-        first = bulk.load(db, "synapses", synapses(100), receipt="r")
-        again = bulk.load(db, "synapses", synapses(100), receipt="r")
-        assert (first.rows, first.before, again.rows, again.before) == (100, 0, 0, 100)
-        assert rows.count(db, "synapses") == 100
-
-    def test_other_source_is_refused(self, db: Connection) -> None:
-        bulk.load(db, "synapses", synapses(100), receipt="r")
-        for other, more in [
-            (synapses(100, 2), {}),
-            (synapses(101), {}),
-            (synapses(100), {"column_map": {"size": None}}),
-            (synapses(100), {"ids": "sequence"}),
-        ]:
-            with pytest.raises(Conflict, match="belongs to another load"):
-                bulk.load(db, "synapses", other, receipt="r", **more)
-        make(db, "more", "synapse")
-        with pytest.raises(Conflict, match="belongs to another load"):
-            bulk.load(db, "more", synapses(100), receipt="r")
-
-    def test_arguments(self, db: Connection) -> None:
-        with pytest.raises(Invalid, match="needs a receipt"):
-            bulk.load(db, "synapses", synapses(1), commit_batches=True)
-        with pytest.raises(Invalid, match="not from 'auto'"):
-            bulk.load(db, "synapses", synapses(1), ids="auto")  # type: ignore[arg-type]
-        with pytest.raises(Invalid, match="at least one row"):
-            bulk.load(db, "synapses", synapses(1), batch_rows=0)
-
-    def test_in_the_callers_transaction(self, av: Any) -> None:
-        with av.connect() as conn:
-            make(conn, "synapses", "synapse")
-            conn.commit()
-            bulk.load(conn, "synapses", synapses(100), receipt="r")
-            conn.rollback()
-            assert rows.count(conn, "synapses") == 0
-            assert bulk.load(conn, "synapses", synapses(100), receipt="r").rows == 100
-
-    def test_batches_are_committed(self, av: Any) -> None:
-        seen: list[int] = []
-        with av.connect() as conn, av.connect() as other:
-            other.autocommit = True
-            make(conn, "synapses", "synapse")
-
-            def watch(done: int, total: int | None, what: str) -> None:
-                if what == "rows loaded":
-                    seen.append(rows.count(other, "synapses"))
-
-            bulk.load(
-                conn,
-                "synapses",
-                synapses(100),
-                receipt="r",
-                commit_batches=True,
-                batch_rows=40,
-                progress=watch,
-            )
-        assert seen == [40, 80, 100]

@@ -16,6 +16,7 @@ from matengine.box.service import Service
 from matengine.box.supervisor import Supervisor
 from matengine.errors import Conflict
 from matengine.settings import Settings
+from matengine.storage import connections
 
 PORT_PATIENCE_S = 5.0  # for the server of a box that was killed a moment ago
 
@@ -46,7 +47,9 @@ class Box:
             Server(*self._part("server"), LOOPBACK, port),
         )
         self.programs: list[Service] = [self.worker, self.scheduler, self.server]
-        self.supervisor = Supervisor([[self.postgres, self.redis], self.programs], self._moved)
+        self.supervisor = Supervisor(
+            [[self.postgres, self.redis], self.programs], self._moved, self._update
+        )
 
     def up(self) -> None:
         """Start everything, say so in one line on stdout, and keep it running until a signal.
@@ -86,6 +89,11 @@ class Box:
         self._told = self.settings()
         return self._told
 
+    def _update(self, stage: int) -> None:
+        """Bring the catalogues up to date before a program of ours looks at them."""
+        if stage == 0:
+            connections.prepare_all(self.postgres.url)
+
     def _moved(self) -> Sequence[Service]:
         """The programs, where a service came back on another port."""
         return [p for p in self.programs if p.running] if self.settings() != self._told else []
@@ -115,6 +123,7 @@ def attach(data_dir: Path, *, broker: bool = False) -> Iterator[Attached]:
         _prepare(folder)
         for service in wanted:
             service.start()
+        connections.prepare_all(postgres.url)
         yield Attached(Settings(postgres.url, redis.url if broker else None, folder.path))
     finally:
         for service in reversed(wanted):

@@ -112,7 +112,7 @@ class Server(Program):
     def ready(self) -> bool:
         """Whether it answers over HTTP, whatever it answers."""
         try:
-            with urllib.request.urlopen(self.url, timeout=PROBE_PATIENCE_S):
+            with urllib.request.urlopen(f"{self.url}/health/live", timeout=PROBE_PATIENCE_S):
                 return True
         except urllib.error.HTTPError as error:
             error.close()

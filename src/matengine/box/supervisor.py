@@ -18,6 +18,7 @@ class Supervisor:
     """Runs services until `stop` is asked for.
 
     stages: services in starting order; those of one stage start together.
+    begun: called with the number of a stage when it is ready, before the next one starts.
     changed: called after a restart; returns the services that must restart with it, because what
         they were told at their start no longer holds.
     """
@@ -26,11 +27,13 @@ class Supervisor:
         self,
         stages: Sequence[Sequence[Service]],
         changed: Callable[[], Sequence[Service]] = tuple,
+        begun: Callable[[int], None] = lambda stage: None,
     ) -> None:
         self.services = [service for stage in stages for service in stage]
         self.stopping = False
         self._stages = stages
         self._changed = changed
+        self._begun = begun
         self._trouble = {service.name: Trouble() for service in self.services}
 
     def listen(self) -> None:
@@ -40,7 +43,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start stage after stage, each when the one before is ready; early back on a signal."""
-        for stage in self._stages:
+        for number, stage in enumerate(self._stages):
             if self.stopping:
                 return
             for service in stage:
@@ -48,6 +51,8 @@ class Supervisor:
                 self._trouble[service.name].started()
             for service in stage:
                 service.await_ready(give_up=lambda: self.stopping)
+            if not self.stopping:
+                self._begun(number)
 
     def watch(self) -> None:
         """Restart what dies, until a stop signal."""

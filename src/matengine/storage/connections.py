@@ -8,7 +8,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from matengine import settings
 from matengine.errors import Conflict, NotFound, Unavailable, did_you_mean
-from matengine.storage.migrate import migrate
 from matengine.storage.names import check_name
 
 Connection = psycopg.Connection[Any]
@@ -103,6 +102,9 @@ def create_aligned_volume(name: str, description: str = "", url: str | None = No
 
 def prepare(name: str, url: str | None = None) -> None:
     """Install PostGIS and bring the catalogue of one database up to date. Commits."""
+    # here, because Alembic takes longer to load than all else that a short command needs
+    from matengine.storage.migrate import migrate
+
     with open_connection(database_url(name, url), autocommit=True) as conn:
         conn.execute("CREATE EXTENSION IF NOT EXISTS postgis")
         for setting, value in PLANNER.items():
@@ -112,6 +114,12 @@ def prepare(name: str, url: str | None = None) -> None:
                 )
             )
     migrate(database_url(name, url))
+
+
+def prepare_all(url: str | None = None) -> None:
+    """Bring the catalogues of all aligned volumes of a server up to date. Commits."""
+    for name in aligned_volumes(url):
+        prepare(name, url)
 
 
 def drop_aligned_volume(name: str, url: str | None = None) -> None:

@@ -14,12 +14,16 @@ from matengine.cli import (
     boxes,
     datasets,
     demo,
+    diff,
     failing,
     graph,
+    history,
+    lineage,
     materialize,
     query,
     runs,
     tables,
+    verify,
 )
 
 app = typer.Typer(
@@ -56,7 +60,20 @@ def options(
         raise typer.Exit
 
 
-for module in (demo, boxes, datasets, tables, materialize, query, graph, runs):
+for module in (
+    demo,
+    boxes,
+    datasets,
+    tables,
+    materialize,
+    query,
+    diff,
+    history,
+    lineage,
+    verify,
+    graph,
+    runs,
+):
     module.add_to(app)
 
 

@@ -1,16 +1,16 @@
 """Dataset folders: bring one in, make one."""
 
 import shlex
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from matengine.cli import console, failing
-from matengine.cli.options import Data, Json
+from matengine.cli.options import Data, Json, time_of
 from matengine.cli.services import services
 from matengine.cli.watching import watching
-from matengine.times import parse_time
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,7 +22,8 @@ def import_folder(
     folder: Annotated[Path, typer.Argument(help="A dataset folder: datastack.toml and its files.")],
     data: Data = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Leave out proofreading after this time.")
+        datetime | None,
+        typer.Option(metavar="TIME", parser=time_of, help="Leave out proofreading after it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -36,12 +37,11 @@ def import_folder(
     from matengine.datasets import importer
     from matengine.datasets.folder import open_dataset
 
-    moment = parse_time(until) if until else None
     dataset = open_dataset(folder)
+    again = ["matengine", "import", str(folder), *(["--data", str(data)] if data else [])]
+    failing.can_resume(f"Go on with: {shlex.join(again)}")
     with services(data, make=True), watching("import") as progress:
-        again = ["matengine", "import", str(folder), *(["--data", str(data)] if data else [])]
-        failing.can_resume(f"Go on with: {shlex.join(again)}")
-        done = importer.import_dataset(dataset, until=moment, progress=progress)
+        done = importer.import_dataset(dataset, until=until, progress=progress)
     if as_json:
         console.show_json(done)
         return

@@ -36,14 +36,16 @@ def failed(error: BaseException, *, debug: bool) -> int:
 
 def misused(message: str, command: str, code: int) -> int:
     """After a command that was not written as it must be."""
-    _say(f"error: {_one_line(message).rstrip('.?')}. See: {command} --help")
+    words = _one_line(message)
+    words += "" if words.endswith((".", "?")) else "."
+    _say(f"error: {words} See: {command} --help")
     return code
 
 
 def broken_pipe() -> int:
     """After the reader of our answer went away: nothing more can be said there."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141  # 128 + SIGPIPE
+    return 1
 
 
 def _say(line: str) -> None:

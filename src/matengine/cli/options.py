@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from matengine.errors import Invalid
 from matengine.times import parse_time
 
 Data = Annotated[
@@ -24,12 +25,22 @@ Datastack = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
+
+
+def time_of(text: str) -> datetime:
+    """Parser of options that are a time."""
+    try:
+        return parse_time(text)
+    except Invalid as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 At = Annotated[
     datetime | None,
     typer.Option(
         "--at",
         metavar="TIME",
-        parser=parse_time,
+        parser=time_of,
         help="A time such as 2026-01-31T12:00:00 (UTC unless it says otherwise).",
     ),
 ]

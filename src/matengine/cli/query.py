@@ -69,7 +69,7 @@ def query(
     from matengine.engine.query import read, relation
     from matengine.engine.versions import catalogue
 
-    chosen = _format(format, out, as_json)
+    chosen = chosen_format(format, out, as_json)
     with place(data, datastack) as there:
         number = version or catalogue.newest(there.conn, there.datastack).version
         found = relation.at_version(there.conn, there.datastack, table, number)
@@ -89,7 +89,8 @@ def query(
         console.say(f"{count} rows in {out}")
 
 
-def _format(given: Format | None, out: Path | None, as_json: bool) -> Format:
+def chosen_format(given: Format | None, out: Path | None, as_json: bool) -> Format:
+    """The format that the options of a command mean; raises Invalid where they contradict."""
     if as_json:
         return Format.json
     if given is not None:

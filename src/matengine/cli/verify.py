@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def verify(
-    version: Annotated[int, typer.Argument(help="A version.")],
+    version: Annotated[str, typer.Argument(help="A version: its number, name, or 'newest'.")],
     data: Data = None,
     datastack: Datastack = None,
     as_json: Json = False,
@@ -30,11 +30,13 @@ def verify(
 
     Example: matengine verify 3 --data box
     """
+    from matengine.engine.versions import labels
     from matengine.engine.versions.verify import verify as checked
 
     with place(data, datastack) as where:
+        number = labels.find(where.conn, where.datastack, version).version
         with watching("verify") as progress:
-            tables = checked(where.conn, where.datastack, version, progress)
+            tables = checked(where.conn, where.datastack, number, progress)
         name = where.datastack
     if as_json:
         console.show_json([_plain(table) for table in tables])
@@ -49,7 +51,7 @@ def verify(
     wrong = [table.words for table in tables if not table.right]
     if wrong:
         raise MatengineError(
-            f"Version {version} of '{name}' is not what was published: {'; '.join(wrong)}."
+            f"Version {number} of '{name}' is not what was published: {'; '.join(wrong)}."
         )
 
 

@@ -20,11 +20,13 @@ def advance(aligned_volume: str, run_id: int) -> None:
 
 @app.task(name="matengine.unit")
 def unit(aligned_volume: str, unit_id: int) -> None:
-    """Do one unit; the last one of a phase moves its run on."""
+    """Do one unit; send out those that it entered; the last one of a phase moves its run on."""
     with open_connection(database_url(aligned_volume)) as conn:
         if not engine.execute(conn, unit_id):
             return
         run_id = units.run_if_last(conn, unit_id)
+        if run_id is None:
+            send(aligned_volume, units.to_send(conn))
     if run_id is not None:
         advance.delay(aligned_volume, run_id)
 

@@ -147,10 +147,12 @@ def drive(conninfo: str, run_id: int, progress: Progress = quiet) -> Run:
 
 
 def watch(conninfo: str, run_id: int, progress: Progress = quiet) -> Run:
-    """Wait until workers have brought a run to its end; advances it, does no unit itself."""
+    """Wait until workers have brought a run to its end.
+
+    It does nothing itself: a run that it advanced would wait for the sweeper to send its units.
+    """
     with open_connection(conninfo) as conn:
         while True:
-            advance(conn, run_id)
             run = _report(conn, run_id, progress)
             if run.status != "running":
                 return run

@@ -18,7 +18,7 @@ Refused = psycopg.errors.ObjectNotInPrerequisiteState
 def told(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """The story, with its epoch 4 open."""
     with story(server_url, tmp_path_factory.mktemp("volume")) as made:
-        made.pair.begin()
+        engine.advance(made.conn, made.pair.begin())
         yield made
 
 
@@ -104,7 +104,10 @@ CATALOGUE = {
     ),
     "another count": "UPDATE matengine.epoch_table SET row_count = 1 WHERE epoch = 1",
     "another fingerprint": "UPDATE matengine.epoch_table SET fingerprint = 1 WHERE epoch = 3",
-    "a line moved to the open epoch": "UPDATE matengine.epoch_table SET epoch = 4 WHERE epoch = 3",
+    "a line moved to another epoch": "UPDATE matengine.epoch_table SET epoch = 5 WHERE epoch = 3",
+    "a line moved out of the open epoch": (
+        "UPDATE matengine.epoch_table SET epoch = 0 WHERE epoch = 4"
+    ),
     "a line more": (
         "INSERT INTO matengine.epoch_table SELECT datastack, epoch, 'more', schema_type, 0, 0, 0,"
         " 0, 0 FROM matengine.epoch_table WHERE epoch = 1 LIMIT 1"

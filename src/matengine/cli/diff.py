@@ -4,8 +4,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 
 from matengine.cli import console
@@ -15,6 +13,8 @@ from matengine.cli.services import Place, place
 from matengine.errors import Invalid
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from matengine.engine.query.diff import Difference
 
 NOW = "now"
@@ -101,8 +101,11 @@ def _version(where: Place, text: str) -> int | None:
     return None if text == NOW else labels.find(where.conn, where.datastack, text).version
 
 
-def _show(reader: pa.RecordBatchReader, title: str) -> None:
+def _show(reader: "pa.RecordBatchReader", title: str) -> None:
     """How many rows differ, and the first of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     counts = dict.fromkeys(("added", "removed", "changed"), 0)
     first: list[pa.RecordBatch] = []
     for batch in reader:

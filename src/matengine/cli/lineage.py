@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.tree import Tree
 
 from matengine.cli import console
 from matengine.cli.options import Data, Datastack, Json
@@ -13,6 +12,8 @@ from matengine.cli.services import place
 from matengine.times import from_ms
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
+
     from matengine.segmentation.chunkedgraph.protocol import Lineage, Node
 
 # of either direction; a neuron may have thousands
@@ -35,6 +36,8 @@ def lineage(
 
     Example: matengine lineage 360287970189639680 --data box
     """
+    from rich.tree import Tree
+
     from matengine.engine import datastacks
 
     with place(data, datastack) as where:
@@ -65,7 +68,7 @@ def _neighbours(found: "Lineage") -> tuple[Neighbours, Neighbours]:
     return former, new
 
 
-def _grow(tree: Tree, root: int, neighbours: Neighbours, found: "Lineage") -> int:
+def _grow(tree: "Tree", root: int, neighbours: Neighbours, found: "Lineage") -> int:
     """Hang the relatives of a root into a tree, the nearest first; returns how many are left."""
     waiting = deque((tree, relative) for relative in neighbours.get(root, []))
     seen: set[int] = set()

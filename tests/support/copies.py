@@ -36,8 +36,16 @@ def three_versions(server_url: str, folder: Path) -> Iterator[Original]:
         for publish in (False, True, True):
             pair.stir(dice, 2, 3)
             pair.epoch(publish)
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(
+            sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
+        )
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
     yield Original(pair, name)
-    connections.drop_aligned_volume(name, url=server_url)
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
 @contextmanager

@@ -159,8 +159,10 @@ def test_lineage(told: Story, run: Run) -> None:
     code, out, _ = run("lineage", new)
     before, after = out.split("became")
     assert code == 0
+    assert str(new) in before.splitlines()[0]
     assert str(old) in before
-    assert str(old) not in after
+    assert "nothing else" in after
+    assert "came from nothing else" in run("lineage", old)[1]
     code, _, err = run("lineage", 12345)
     assert code == 1
     assert "12345" in err

@@ -49,8 +49,8 @@ def diff(
 ) -> None:
     """The rows added, removed and changed from A to B, with old and new root ids.
 
-    The cost is what changed, not the size of the table. A root id or supervoxel id is empty where
-    the row is not there, and 0 where there is none or it is not known.
+    The cost is what changed, not the size of the table. An id is empty where the row is not
+    there, and 0 where it has none or none is known. Files and --json also have supervoxel ids.
 
     Examples:
 
@@ -116,9 +116,8 @@ def _show(reader: "pa.RecordBatchReader", title: str) -> None:
     console.show(f"{title}: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
     shown = pa.Table.from_batches(first, reader.schema).slice(0, SHOWN_ROWS)
     if shown.num_rows:
-        console.show_table(
-            [name.replace("_", " ") for name in shown.column_names],
-            zip(*shown.to_pydict().values(), strict=True),
-        )
+        # supervoxels of a row hardly ever change, and four more columns are too wide to read
+        columns = [c for c in shown.column_names if not c.endswith("_supervoxel_id")]
+        console.show_table(columns, zip(*shown.select(columns).to_pydict().values(), strict=True))
     if sum(counts.values()) > shown.num_rows:
         console.say(f"the first {shown.num_rows}; --format and --out give all.")

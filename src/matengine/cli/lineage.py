@@ -46,16 +46,16 @@ def lineage(
     if as_json:
         console.show_json(_plain(root, found))
         return
-    former, new = _neighbours(found)
-    for title, neighbours in (("came from", former), ("became", new)):
-        tree = Tree(f"{_words(root, found.nodes[root])}, {title}")
-        left = _grow(tree, root, neighbours, found)
-        if neighbours.get(root):
-            console.out.print(tree)
+    tree = Tree(_words(root, found.nodes[root]))
+    left = 0
+    for title, neighbours in zip(("came from", "became"), _neighbours(found), strict=True):
+        if root in neighbours:
+            left += _grow(tree.add(title), root, neighbours, found)
         else:
-            console.show(f"{_words(root, found.nodes[root])}, {title} nothing else")
-        if left:
-            console.say(f"… and {left} more root ids; --json tells all.")
+            tree.add(f"{title} nothing else")
+    console.out.print(tree)
+    if left:
+        console.say(f"… and {left} more root ids; --json tells all.")
 
 
 def _neighbours(found: "Lineage") -> tuple[Neighbours, Neighbours]:

@@ -105,16 +105,21 @@ def of_run(conn: Connection, run: Run) -> list[Layout]:
     Those of its epoch are settled when it begins to collect, so that a table which comes or goes
     meanwhile changes nothing; a run without an epoch is about those that there are.
     """
-    segmentation = datastacks.get(conn, run.datastack).segmentation.name
-    names = tables.list_tables(conn)
     if run.epoch is not None:
-        rows = conn.execute(
-            "SELECT table_name FROM matengine.epoch_table WHERE datastack = %s AND epoch = %s"
-            " ORDER BY 1",
-            (run.datastack, run.epoch),
-        )
-        names = [name for (name,) in rows]
-    return [layout_of(conn, table, segmentation) for table in names]
+        return of_epoch(conn, run.datastack, run.epoch)
+    segmentation = datastacks.get(conn, run.datastack).segmentation.name
+    return [layout_of(conn, table, segmentation) for table in tables.list_tables(conn)]
+
+
+def of_epoch(conn: Connection, datastack: str, epoch: int) -> list[Layout]:
+    """The layouts of the tables that an epoch shows."""
+    segmentation = datastacks.get(conn, datastack).segmentation.name
+    names = conn.execute(
+        "SELECT table_name FROM matengine.epoch_table WHERE datastack = %s AND epoch = %s"
+        " ORDER BY 1",
+        (datastack, epoch),
+    ).fetchall()
+    return [layout_of(conn, name, segmentation) for (name,) in names]
 
 
 def settle(conn: Connection, run: Run) -> list[Layout]:
@@ -185,7 +190,7 @@ def create_indexes(conn: Connection, layout: Layout) -> None:
     conn.execute(
         sql.SQL(
             "CREATE INDEX IF NOT EXISTS {} ON {} USING brin ((from_epoch + 0))"
-            " WITH (pages_per_range = 32)"
+            " WITH (pages_per_range = 32, autosummarize = on)"
         ).format(sql.Identifier(joined(layout.name, "from_epoch")), layout.history)
     )
 

@@ -18,11 +18,13 @@ from matengine.cli import (
     failing,
     graph,
     history,
+    keeping,
     lineage,
     materialize,
     query,
     runs,
     tables,
+    upkeep,
     verify,
 )
 
@@ -71,6 +73,8 @@ for module in (
     history,
     lineage,
     verify,
+    keeping,
+    upkeep,
     graph,
     runs,
 ):

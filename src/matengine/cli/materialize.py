@@ -77,7 +77,7 @@ def materialize(
         _tell(answer)
 
 
-def work(where: Place, run_id: int, *, wait: bool = True) -> None:
+def work(where: Place, run_id: int, *, wait: bool = True, what: str = "materialize") -> None:
     """Let the workers do a run and watch them, or do it here."""
     from matengine.engine.runs import engine
 
@@ -86,7 +86,7 @@ def work(where: Place, run_id: int, *, wait: bool = True) -> None:
 
         advance.delay(where.aligned_volume, run_id)
     if wait:
-        with watching("materialize") as progress:
+        with watching(what) as progress:
             go = engine.watch if where.has_workers else engine.drive
             go(where.conninfo, run_id, progress)
 

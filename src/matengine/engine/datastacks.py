@@ -120,14 +120,18 @@ def lock(conn: Connection, name: str) -> Datastack:
 def find(name: str | None = None) -> tuple[str, str]:
     """The (aligned volume, datastack) of a datastack's name on this server.
 
-    Without a name the only one there is. Raises NotFound, or Invalid where it is not clear which
-    is meant.
+    Without a name the only one there is. Raises NotFound, Invalid where it is not clear which
+    is meant, Unavailable where it may be in an aligned volume that cannot be reached.
     """
-    places = {
-        datastack: volume
-        for volume in connections.aligned_volumes()
-        for datastack in _names_in(volume)
-    }
+    places: dict[str, str] = {}
+    trouble: Unavailable | None = None
+    for volume in connections.aligned_volumes():
+        try:
+            places |= dict.fromkeys(_names_in(volume), volume)
+        except Unavailable as error:
+            trouble = error
+    if trouble and name not in places:
+        raise trouble
     if name is None:
         if len(places) == 1:
             ((datastack, volume),) = places.items()

@@ -1,5 +1,6 @@
 """The workflows, by the names that users know."""
 
+from matengine.engine.annotations import upload
 from matengine.engine.lookup import ingest
 from matengine.engine.runs.workflow import Workflow
 from matengine.engine.versions import apply, collect, compact, epoch, publish, resolve, undo
@@ -29,6 +30,24 @@ WORKFLOWS: dict[str, Workflow] = {
     # an epoch without one; an epoch brings all to one time, so updating roots is the same
     "update_database": _EPOCH,
     "update_roots": _EPOCH,
+    # a file of annotations, and then its supervoxels
+    upload.WORKFLOW: Workflow(
+        phases={
+            "load": upload.plan_load,
+            "lookup": upload.plan_lookup,
+            "end": epoch.plan_nothing,
+        },
+        work={upload.KIND: upload.load, "lookup": ingest.look_up},
+        ready=ingest.ready,
+        undo=epoch.plan_nothing,
+    ),
+    # supervoxels of new rows, ahead of the epoch that will want them
+    "ingest": Workflow(
+        phases={"lookup": ingest.plan_lookup, "end": epoch.plan_nothing},
+        work={"lookup": ingest.look_up},
+        ready=ingest.ready,
+        undo=epoch.plan_nothing,
+    ),
     # histories in the order of their roots again
     "compact": Workflow(
         phases={"compact": compact.plan, "end": epoch.plan_nothing},

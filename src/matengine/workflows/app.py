@@ -24,10 +24,6 @@ app.conf.update(
         "socket_connect_timeout": 5,
     },
     task_default_queue="orchestration",
-    task_routes={
-        "matengine.unit": {"queue": "lookup"},
-        "matengine.bulk": {"queue": "bulk"},
-    },
     beat_schedule={
         "sweep": {
             "task": "matengine.sweep",

@@ -8,6 +8,9 @@ from matengine.workflows.app import app
 
 log = structlog.get_logger()
 
+# the queues of units that would keep others waiting
+QUEUE_OF = {"bulk": "bulk"}
+
 
 @app.task(name="matengine.advance")
 def advance(aligned_volume: str, run_id: int) -> None:
@@ -35,15 +38,24 @@ def unit(aligned_volume: str, unit_id: int) -> None:
 def sweep() -> None:
     """Find what messages failed to bring about: lost ones, dead workers, runs that stand still."""
     for aligned_volume in aligned_volumes():
-        with open_connection(database_url(aligned_volume)) as conn:
-            for run_id in runs.running(conn):
-                conn.commit()
-                while engine.advance(conn, run_id):
-                    pass
-            send(aligned_volume, units.to_send(conn))
+        try:
+            _sweep(aligned_volume)
+        except Exception as error:
+            # one that is out of order shall not hold up the others; the next sweep tries again
+            log.warning("sweep failed", aligned_volume=aligned_volume, error=repr(error))
 
 
-def send(aligned_volume: str, unit_ids: list[int]) -> None:
-    """Send a message for each unit."""
-    for unit_id in unit_ids:
-        unit.delay(aligned_volume, unit_id)
+def _sweep(aligned_volume: str) -> None:
+    with open_connection(database_url(aligned_volume)) as conn:
+        found = runs.running(conn)
+        conn.commit()
+        for run_id in found:
+            while engine.advance(conn, run_id):
+                pass
+        send(aligned_volume, units.to_send(conn))
+
+
+def send(aligned_volume: str, wanted: list[tuple[int, str]]) -> None:
+    """Send a message for each unit, given with its kind, to the queue of that kind."""
+    for unit_id, kind in wanted:
+        unit.apply_async((aligned_volume, unit_id), queue=QUEUE_OF.get(kind, "lookup"))

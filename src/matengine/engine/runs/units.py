@@ -129,6 +129,16 @@ def hold(conn: Connection, unit: Unit) -> None:
         raise LeaseLost
 
 
+def check(conn: Connection, unit: Unit) -> None:
+    """Raise LeaseLost where a unit is no longer ours; in the midst of long work, holds nothing."""
+    found = conn.execute(
+        "SELECT 1 FROM matengine.unit WHERE unit_id = %s AND state = 'working' AND worker = %s",
+        (unit.unit_id, unit.worker),
+    ).fetchone()
+    if found is None:
+        raise LeaseLost
+
+
 def finish(conn: Connection, unit: Unit, effect: Effect) -> None:
     """Mark a held unit done, in the transaction of its effects."""
     conn.execute(
@@ -191,10 +201,10 @@ def stop(conn: Connection, run_id: int) -> None:
         )
 
 
-def to_send(conn: Connection) -> list[int]:
-    """The units of running runs whose message must go out, now marked as sent. Commits.
+def to_send(conn: Connection) -> list[tuple[int, str]]:
+    """The units of running runs whose message must go out, now marked as sent, with their kinds.
 
-    These are new units, units whose message seems lost and units whose worker seems dead.
+    Commits. These are new units, units whose message seems lost and units whose worker seems dead.
     """
     rows = conn.execute(
         """
@@ -206,12 +216,12 @@ def to_send(conn: Connection) -> list[int]:
             AND (f.sent IS NULL OR f.sent < now() - make_interval(secs =>
                    CASE f.state WHEN 'ready' THEN %s ELSE %s END))
           FOR UPDATE OF f SKIP LOCKED)
-        RETURNING u.unit_id
+        RETURNING u.unit_id, u.kind
         """,
         (RESEND_S, BEAT_S),
     ).fetchall()
     conn.commit()
-    return sorted(unit_id for (unit_id,) in rows)
+    return sorted(rows)
 
 
 def run_if_last(conn: Connection, unit_id: int) -> int | None:

@@ -67,10 +67,11 @@ def version(conn: Connection, datastack: str, number: int) -> Version:
 
 
 def newest(conn: Connection, datastack: str) -> Version:
-    """The newest available version; raises NotFound where there is none."""
+    """The available version of the latest time; raises NotFound where there is none."""
     with conn.cursor(row_factory=class_row(Version)) as cursor:
         found = cursor.execute(
-            _VERSION + " AND v.status = 'AVAILABLE' ORDER BY v.version DESC LIMIT 1", (datastack,)
+            _VERSION + " AND v.status = 'AVAILABLE' ORDER BY v.epoch DESC, v.version DESC LIMIT 1",
+            (datastack,),
         ).fetchone()
     if found is None:
         raise NotFound(f"'{datastack}' has no version yet.", "Make one: matengine materialize.")

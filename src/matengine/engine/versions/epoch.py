@@ -48,7 +48,7 @@ def start(
                 f"It began at {graph.oldest_timestamp().isoformat()}.",
             )
         datastacks.settle(conn, stack.segmentation, moment)
-        version = _next_version(conn, datastack) if publish_version else None
+        version = next_version(conn, datastack) if publish_version else None
         try:
             with conn.transaction():
                 run_id = runs.enter(
@@ -108,7 +108,8 @@ def _clock(conn: Connection) -> datetime:
     return now
 
 
-def _next_version(conn: Connection, datastack: str) -> int:
+def next_version(conn: Connection, datastack: str) -> int:
+    """The number of the datastack's next version; it must be locked."""
     row = conn.execute(
         "SELECT coalesce(max(version), 0) + 1 FROM matengine.version WHERE datastack = %s",
         (datastack,),

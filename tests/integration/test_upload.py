@@ -1,0 +1,133 @@
+"""Bulk upload as a run: whole, resumed, refused, cancelled."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_world import SIZE, Pair, write_volume
+from steps import step, work_until
+
+from matengine.engine.annotations import bulk, rows, upload
+from matengine.engine.runs import engine, runs, units
+from matengine.errors import Gone, NotFound
+from matengine.storage.connections import Connection, conninfo_of
+
+ROWS = 3000
+
+
+@pytest.fixture
+def pair(conn: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    monkeypatch.setattr(bulk, "BATCH_ROWS", 500)
+    monkeypatch.setattr(bulk.load, "__kwdefaults__", bulk.load.__kwdefaults__ | {"batch_rows": 500})
+    return Pair(conn, write_volume(tmp_path / "volume"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(3)
+    columns: dict[str, Any] = {"id": np.arange(1, ROWS + 1)}
+    for point in ("pre_pt", "post_pt", "ctr_pt"):
+        for axis in "xyz":
+            columns[f"{point}_position_{axis}"] = rng.integers(0, SIZE, ROWS).astype(float)
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    return tmp_path / "rows.parquet"
+
+
+def end(pair: Pair, run_id: int) -> runs.Run:
+    return engine.drive(conninfo_of(pair.conn), run_id)
+
+
+def lookups(pair: Pair) -> int:
+    (count,) = pair.conn.execute(
+        f'SELECT count(*) FROM staging."{pair.table}__{pair.name}"'  # noqa: S608
+    ).fetchone() or (0,)
+    return int(count)
+
+
+def test_the_rows_are_loaded_and_looked_up(pair: Pair, file: Path) -> None:
+    run_id = upload.start(pair.conn, pair.name, pair.table, file)
+    assert end(pair, run_id).status == "done"
+    assert rows.count(pair.conn, pair.table) == ROWS == lookups(pair)
+    pair._learn(pair.table, list(range(1, ROWS + 1)))
+    pair.epoch()  # judged by the oracle
+    assert lookups(pair) == 0
+    assert pair.versions[1][1][pair.table].num_rows == ROWS
+
+
+def test_without_lookups(pair: Pair, file: Path) -> None:
+    run_id = upload.start(pair.conn, pair.name, pair.table, file, look_up=False)
+    assert end(pair, run_id).status == "done"
+    assert rows.count(pair.conn, pair.table) == ROWS
+    assert runs.tally(pair.conn, run_id).total == 1
+
+
+def test_its_unit_has_a_queue_of_its_own(pair: Pair, file: Path) -> None:
+    run_id = upload.start(pair.conn, pair.name, pair.table, file)
+    work_until(pair.conn, run_id, "load")
+    assert [kind for _, kind in units.to_send(pair.conn)] == ["bulk"]
+
+
+def test_a_cancelled_upload_stops_and_another_goes_on(
+    pair: Pair, file: Path, av: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = upload.start(pair.conn, pair.name, pair.table, file, receipt="mine")
+    work_until(pair.conn, run_id, "load")
+    batches = []
+    check = units.check
+
+    def cancel_in_the_middle(conn: Connection, unit: units.Unit) -> None:
+        batches.append(unit)
+        if len(batches) == 4:
+            with av.connect() as other:
+                engine.cancel(other, run_id)
+        check(conn, unit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "check", cancel_in_the_middle)
+        assert step(pair.conn, run_id)
+    assert runs.get(pair.conn, run_id).status == "cancelled"
+    loaded = rows.count(pair.conn, pair.table)
+    assert 0 < loaded < ROWS
+    run_id = upload.start(pair.conn, pair.name, pair.table, file, receipt="mine")
+    assert end(pair, run_id).status == "done"
+    assert rows.count(pair.conn, pair.table) == ROWS
+
+
+def test_a_worker_thought_dead_does_not_load_beside_its_successor(
+    pair: Pair, file: Path, av: Any
+) -> None:
+    run_id = upload.start(pair.conn, pair.name, pair.table, file, receipt="mine")
+    work_until(pair.conn, run_id, "load")
+    with av.connect() as sleeper:
+        sleeper.execute("SELECT pg_advisory_lock(hashtextextended('bulk mine', 0))")
+        assert step(pair.conn, run_id)
+        (fault,) = runs.tally(pair.conn, run_id).faults
+        assert "Another worker still loads" in fault
+        assert rows.count(pair.conn, pair.table) == 0
+        pair.conn.commit()
+    assert end(pair, run_id).status == "done"
+    assert rows.count(pair.conn, pair.table) == ROWS
+
+
+def test_faulty_rows_end_the_run_with_their_report(pair: Pair, file: Path) -> None:
+    good = pq.read_table(file)
+    pq.write_table(good.drop_columns("pre_pt_position_x"), file)
+    run = end(pair, upload.start(pair.conn, pair.name, pair.table, file))
+    assert run.status == "failed"
+    assert "pre_pt_position" in (run.error or "")
+    assert rows.count(pair.conn, pair.table) == 0
+
+
+def test_what_is_not_there_is_refused_at_once(pair: Pair, file: Path) -> None:
+    with pytest.raises(NotFound, match="There is no file"):
+        upload.start(pair.conn, pair.name, pair.table, file.with_name("other"))
+    with pytest.raises(NotFound, match="There is no annotation table"):
+        upload.start(pair.conn, pair.name, "nothing", file)
+    with pytest.raises(NotFound, match="There is no datastack"):
+        upload.start(pair.conn, "nobody", pair.table, file)
+    pair.leave()
+    with pytest.raises((Gone, NotFound)):
+        upload.start(pair.conn, pair.name, pair.table, file)

@@ -37,9 +37,11 @@ def three_versions(server_url: str, folder: Path) -> Iterator[Original]:
             pair.stir(dice, 2, 3)
             pair.epoch(publish)
     with psycopg.connect(server_url, autocommit=True) as server:
-        server.execute(
-            sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
-        )
+        for statement in (
+            "COMMENT ON DATABASE {} IS NULL",  # nobody shall look for datastacks there
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false",
+        ):
+            server.execute(sql.SQL(statement).format(sql.Identifier(name)))
         server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
         )

@@ -53,9 +53,7 @@ def pin(
 
 def name(
     version: Reference,
-    new_name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="What to call it.")
-    ] = None,
+    new_name: Annotated[str | None, typer.Argument(metavar="NAME", help="What to call it.")] = None,
     data: Data = None,
     datastack: Datastack = None,
     off: Annotated[bool, typer.Option("--off", help="Take its name away.")] = False,
@@ -104,7 +102,7 @@ def name(
 def drop(
     versions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[VERSION]…", help="Numbers or names of versions."),
+        typer.Argument(metavar="VERSION…", help="Numbers or names of versions."),
     ] = None,
     data: Data = None,
     datastack: Datastack = None,

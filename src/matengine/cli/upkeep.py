@@ -53,7 +53,7 @@ def collect(
 
 def compact(
     tables: Annotated[
-        list[str] | None, typer.Argument(metavar="[TABLE]…", help="Default: all tables.")
+        list[str] | None, typer.Argument(metavar="TABLE…", help="Default: all tables.")
     ] = None,
     data: Data = None,
     datastack: Datastack = None,

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from matengine.engine import datastacks
+from matengine.engine.annotations import tables
 from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
@@ -28,7 +29,7 @@ WORKFLOW = "compact"
 MEMORY = "SET LOCAL work_mem = '128MB'; SET LOCAL maintenance_work_mem = '128MB'"
 
 
-def start(conn: Connection, datastack: str, tables: Sequence[str] = ()) -> int:
+def start(conn: Connection, datastack: str, only: Sequence[str] = ()) -> int:
     """Begin to compact the histories of some or all annotation tables; gives the run. Commits.
 
     Raises Conflict where an epoch is being made, NotFound for an unknown table, and where there
@@ -36,7 +37,7 @@ def start(conn: Connection, datastack: str, tables: Sequence[str] = ()) -> int:
     """
     with conn.transaction():
         segmentation = datastacks.lock(conn, datastack).segmentation.name
-        for table in tables:
+        for table in only:
             layout.layout_of(conn, table, segmentation)
         row = conn.execute(
             "SELECT max(epoch) FROM matengine.epoch WHERE datastack = %s AND sealed IS NOT NULL",
@@ -49,7 +50,7 @@ def start(conn: Connection, datastack: str, tables: Sequence[str] = ()) -> int:
         try:
             with conn.transaction():
                 # naming an epoch, the newest, keeps the next one from beginning
-                run_id = runs.enter(conn, datastack, WORKFLOW, epoch=row[0], tables=list(tables))
+                run_id = runs.enter(conn, datastack, WORKFLOW, epoch=row[0], tables=list(only))
         except psycopg.errors.UniqueViolation:
             raise Conflict(
                 f"A run is making an epoch of '{datastack}', or compacts it.",
@@ -57,6 +58,20 @@ def start(conn: Connection, datastack: str, tables: Sequence[str] = ()) -> int:
             ) from None
     conn.commit()
     return run_id
+
+
+def sizes(conn: Connection, datastack: str) -> dict[str, int]:
+    """Bytes on disk of each history with its indexes, by annotation table."""
+    segmentation = datastacks.get(conn, datastack).segmentation.name
+    rows = conn.execute(
+        "SELECT t, pg_total_relation_size(to_regclass(h)) FROM unnest(%s::text[], %s::text[])"
+        " AS u(t, h) WHERE to_regclass(h) IS NOT NULL",
+        (
+            names := tables.list_tables(conn, deleted=True),
+            [layout.layout_of(conn, n, segmentation).history.as_string(conn) for n in names],
+        ),
+    )
+    return {table: int(size) for table, size in rows}
 
 
 def ready(conn: Connection, run: Run) -> bool:

@@ -21,7 +21,6 @@ ROWS = 3000
 @pytest.fixture
 def pair(conn: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     monkeypatch.setattr(bulk, "BATCH_ROWS", 500)
-    monkeypatch.setattr(bulk.load, "__kwdefaults__", bulk.load.__kwdefaults__ | {"batch_rows": 500})
     return Pair(conn, write_volume(tmp_path / "volume"))
 
 

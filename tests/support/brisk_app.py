@@ -3,12 +3,14 @@
 `celery -A brisk_app worker | beat`, with this folder on PYTHONPATH.
 """
 
+from matengine.engine.annotations import bulk
 from matengine.engine.runs import units
 from matengine.engine.versions import apply, collect
 from matengine.workflows.app import app
 
 units.LEASE_S, units.BEAT_S, units.RESEND_S = 2, 0.5, 1
 collect.BLOCK, collect.LONG, apply.BLOCK = 40, 40, 60
+bulk.BATCH_ROWS = 200
 app.conf.beat_schedule["sweep"] |= {"schedule": 0.5, "options": {"expires": 1}}
 
 __all__ = ["app"]

@@ -294,6 +294,7 @@ class Pair:
         expected = self.world.version(table, at)
         answer = {row["id"]: row for row in frozen[table].to_pylist()}
         assert answer.keys() == expected.keys()
+        assert frozen[table].num_rows == len(expected)  # none is there twice
         for row_id, shown in expected.items():
             row = answer[row_id]
             assert row["created"] == self.world.tables[table][row_id].created

@@ -89,6 +89,7 @@ def load(conn: Connection, run: Run, unit: Unit) -> None:
             ids=wanted["ids"],
             receipt=receipt,
             commit_batches=True,
+            batch_rows=bulk.BATCH_ROWS,
             progress=progress,
         )
     units.hold(conn, unit)

@@ -4,9 +4,10 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def spawn(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     _rotate(log)
-    with log.open("ab") as output:
+    with log.open("ab") as output, _uninterrupted():
         return subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
@@ -56,14 +57,15 @@ def spawn(
 
 def run(command: Command, *, account: Account | None, cwd: Path) -> str:
     """Run a helper program to its end; returns its output, raises RuntimeError with it."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=clean_environment(),
-        preexec_fn=partial(_prepare, os.getpid(), account, signal.SIGKILL),
-    )
+    with _uninterrupted():
+        done = subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env=clean_environment(),
+            preexec_fn=partial(_prepare, os.getpid(), account, signal.SIGKILL),
+        )
     if done.returncode != 0:
         raise RuntimeError((done.stderr or done.stdout).strip())
     return done.stdout
@@ -161,6 +163,23 @@ def tail(log: Path, lines: int = 3) -> str:
     except FileNotFoundError:
         return ""
     return " | ".join(text.strip().splitlines()[-lines:])
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment: one that falls into Python's hooks around a fork is lost."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _prepare(parent: int, account: Account | None, death_signal: signal.Signals) -> None:

@@ -16,12 +16,14 @@ from psycopg import sql
 from small_world import Pair, write_volume
 from steps import step, work_until
 
+from matengine.engine import datastacks
 from matengine.engine.annotations import ids, tables
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.runs.units import Effect
-from matengine.engine.versions import catalogue, epoch, publish
+from matengine.engine.versions import catalogue, epoch, publish, resolve
 from matengine.engine.workflows import WORKFLOWS
-from matengine.errors import Conflict
+from matengine.errors import Conflict, Unavailable
+from matengine.segmentation.chunkedgraph import local
 from matengine.storage.connections import Connection, conninfo_of
 
 PHASES = ["wait", "collect", "resolve", "apply", "index"]
@@ -209,6 +211,58 @@ def test_rows_that_went_before_an_epoch_leave_nothing(pair: Pair) -> None:
     pair.epoch()
     assert pair.conn.execute("SELECT count(*) FROM matengine.change").fetchone() == (0,)
     pair.check_versions()
+
+
+def test_points_that_are_not_there(pair: Pair) -> None:
+    """As programs that write by themselves leave them out: background, and no gap."""
+    nowhere = (None, None, None)
+    pair.put(pair.clock(), points=[nowhere, (5, 6, 2), nowhere])
+    pair.put(pair.clock(), points=[nowhere, nowhere, nowhere])
+    pair.epoch()
+    pair.merge(0, 40)
+    pair.epoch()
+    told = catalogue.tables_at(pair.conn, pair.name, 3)
+    assert [t.gaps for t in told] == [0, 0]
+    pair.check_versions()
+
+
+def test_a_row_that_goes_takes_its_failed_lookup_along(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("the volume cannot be read")
+
+    failed, erased = pair.put(pair.clock()), pair.put(pair.clock())
+    with monkeypatch.context() as patch:
+        patch.setattr(resolve, "_lookup", lambda *_: fail)
+        patch.setattr(resolve, "MAX_ATTEMPTS", 1)
+        run_id = pair.begin()
+        engine.drive(conninfo_of(pair.conn), run_id)
+        failures = "SELECT count(*), count(DISTINCT id) FROM matengine.lookup_failure"
+        assert pair.conn.execute(failures).fetchone() == (4, 2)
+        pair.end(failed, pair.clock())
+        pair.erase(erased)
+        pair.forget(erased)
+        pair.epoch()
+    assert pair.conn.execute(failures).fetchone() == (0, 0)
+
+
+def test_a_segmentation_has_one_datastack(pair: Pair) -> None:
+    with pytest.raises(Conflict, match="belongs to the datastack"):
+        datastacks.create(pair.conn, "second", datastacks.Segmentation(pair.name))
+
+
+def test_an_edit_that_never_ends_is_not_waited_for(
+    pair: Pair, av: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epoch, "EDIT_DEADLINE", "50ms")
+    with av.connect() as other:
+        local.merge(other, pair.name, [pair.supervoxels[:2]], strict=False)
+        with pytest.raises(Conflict, match="edits the chunkedgraph"):
+            pair.begin()
+        pair.conn.rollback()
+        other.rollback()
+    pair.epoch()
 
 
 def test_two_starts_at_once(pair: Pair, av: Any) -> None:

@@ -26,7 +26,7 @@ from matengine.storage.connections import Connection, conninfo_of
 from matengine.testing.graph import MemoryGraph
 from matengine.testing.world import Annotation, Names, World
 
-Points = Sequence[Sequence[float]]
+Points = Sequence[Sequence[float | None]]
 
 SIZE = 12
 CHUNK = 4
@@ -299,7 +299,8 @@ class Pair:
             row = answer[row_id]
             assert row["created"] == self.world.tables[table][row_id].created
             for name, point in shown.points.items():
-                assert point == tuple(row[f"{name}_position_{axis}"] for axis in "xyz")
+                place = tuple(row[f"{name}_position_{axis}"] for axis in "xyz")
+                assert place == (point or (None, None, None))
                 if name != "ctr_pt":
                     assert row[f"{name}_supervoxel_id"] == shown.supervoxels[name]
                     assert self.names.agree([(row[f"{name}_root_id"], shown.roots[name])])
@@ -335,7 +336,7 @@ class Pair:
         """Take over the server's times of rows, and what they were given."""
         for row in annotations.get(self.conn, table, ids):
             points = {
-                name.removesuffix("_position"): tuple(value)
+                name.removesuffix("_position"): value and tuple(value)
                 for name, value in row.items()
                 if name.endswith("_position")
             }

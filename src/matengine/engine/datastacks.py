@@ -5,7 +5,7 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
-from matengine.engine.annotations import changes
+from matengine.engine.annotations import changes, tables
 from matengine.errors import Conflict, Invalid, NotFound, Unavailable, did_you_mean
 from matengine.segmentation.chunkedgraph import local
 from matengine.segmentation.chunkedgraph.client import HttpGraph
@@ -60,6 +60,7 @@ def create(
     writers.keep_out(conn)
     if name in names(conn):
         raise Conflict(f"The datastack '{name}' exists already.")
+    _refuse_taken(conn, segmentation.name)
     conn.execute(
         "INSERT INTO matengine.segmentation (name, volume, resolution_nm, chunk_size, graph)"
         " VALUES (%s, %s, %s, %s, %s)",
@@ -76,11 +77,20 @@ def create(
         " VALUES (%s, %s, %s, %s)",
         (name, description, segmentation.name, gap_policy),
     )
-    for (table,) in conn.execute(
-        "SELECT table_name FROM public.annotation_table_metadata WHERE valid"
-    ).fetchall():
+    for table in tables.list_tables(conn):
         changes.enqueue_all(conn, table, name)
     return Datastack(name, description, segmentation, gap_policy)
+
+
+def _refuse_taken(conn: Connection, segmentation: str) -> None:
+    found = conn.execute(
+        "SELECT name FROM matengine.datastack WHERE segmentation = %s", (segmentation,)
+    ).fetchone()
+    if found is not None:
+        raise Conflict(
+            f"The segmentation '{segmentation}' belongs to the datastack '{found[0]}'.",
+            "A datastack has a segmentation of its own; name this one otherwise.",
+        )
 
 
 def names(conn: Connection) -> list[str]:

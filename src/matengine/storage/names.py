@@ -32,3 +32,12 @@ def joined(table: str, segmentation: str) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:10]
     return f"{name[: _POSTGRES_MAX - 12]}__{digest}"
+
+
+def paired(table: str, segmentation: str) -> str:
+    """`joined`, but no two pairs have one name: `a__b` and `c` are not taken for `a` and `b__c`."""
+    name = f"{table}__{segmentation}"
+    if name.count("__") == 1 and "___" not in name:
+        return joined(table, segmentation)
+    digest = hashlib.sha256(f"{table}/{segmentation}".encode()).hexdigest()[:10]
+    return joined(name[: _POSTGRES_MAX - 12], digest)

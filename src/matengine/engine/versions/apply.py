@@ -8,7 +8,7 @@ from psycopg import sql
 from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
-from matengine.engine.versions import fingerprint, layout, publish
+from matengine.engine.versions import fingerprint, layout, planner, publish
 from matengine.engine.versions.layout import OPEN, Layout
 from matengine.storage.connections import Connection
 
@@ -55,9 +55,7 @@ def apply(conn: Connection, run: Run, unit: Unit) -> None:
     conn.execute("ANALYZE pg_temp.taken")
     shown_before = publish.has_history(conn, table, run)
     if shown_before:
-        conn.execute("SET LOCAL enable_seqscan = off")
-        conn.execute("SET LOCAL enable_hashjoin = off")
-        conn.execute("SET LOCAL enable_mergejoin = off")
+        planner.use_indexes(conn)
         conn.execute(statements.keep_unchanged())
         added, closed, count, hashes, gaps = _only(conn, statements.replace())
         effect += Effect(added, closed, count, int(hashes), int(gaps))

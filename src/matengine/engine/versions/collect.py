@@ -12,7 +12,7 @@ from psycopg import sql
 from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
-from matengine.engine.versions import fingerprint, layout
+from matengine.engine.versions import fingerprint, layout, planner
 from matengine.engine.versions.layout import OPEN, Layout
 from matengine.storage.connections import Connection
 
@@ -21,20 +21,17 @@ BLOCK = 100_000
 # A run of inserts this long is not staged but becomes units of its own, in parts of a BLOCK.
 LONG = 5_000
 
-_BY_INDEX = """
-SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off
-"""
-
 
 def collect(conn: Connection, run: Run, unit: Unit) -> None:
     """The work of a collecting unit: one table, one transaction."""
     table = layout.of_unit(conn, run, unit)
     units.hold(conn, unit)
-    conn.execute(_BY_INDEX)
+    planner.use_indexes(conn)
     statements = Statements(table, run)
     conn.execute(statements.find_gone())
     effect = _effect(conn.execute(statements.close_gone()).fetchone())
     conn.execute(statements.forget())
+    conn.execute(statements.strike_failures())
     conn.execute(statements.stage_new())
     conn.execute(statements.stage_failed())
     for query in statements.stage_expired():
@@ -109,6 +106,13 @@ class Statements:
               AND c.epoch = {epoch} AND s.id BETWEEN c.first_id AND c.last_id
               AND NOT EXISTS (SELECT 1 FROM {live} AS l
                               WHERE l.id = s.id AND (l.deleted IS NULL OR l.deleted > {time}))
+            """)
+
+    def strike_failures(self) -> sql.Composed:
+        """Lookups that failed are of no interest any more where their row is gone."""
+        return self._sql("""
+            DELETE FROM matengine.lookup_failure AS f USING gone
+            WHERE f.datastack = {datastack} AND f.table_name = {name} AND f.id = gone.id
             """)
 
     def close_gone(self) -> sql.Composed:

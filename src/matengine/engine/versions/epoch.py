@@ -8,12 +8,16 @@ from psycopg import sql
 
 from matengine import times
 from matengine.engine import datastacks
+from matengine.engine.datastacks import Segmentation
 from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
 from matengine.engine.versions import apply, layout, publish
 from matengine.errors import Conflict, Invalid
 from matengine.storage import writers
 from matengine.storage.connections import Connection
+
+# an edit of the embedded chunkedgraph that is being made is waited for; none takes this long
+EDIT_DEADLINE = "60s"
 
 
 def start(
@@ -29,7 +33,7 @@ def start(
     """Begin an epoch at `at` (default: the latest time that is final); gives the run. Commits.
 
     Raises Invalid for a time that is not after the last epoch's, lies ahead or before the
-    segmentation began, and Conflict where another run is making an epoch.
+    segmentation began, and Conflict where another run is making an epoch or an edit never ends.
     """
     with conn.transaction():
         stack = datastacks.lock(conn, datastack)
@@ -47,7 +51,7 @@ def start(
                 f"{moment.isoformat()} is before the segmentation began.",
                 f"It began at {graph.oldest_timestamp().isoformat()}.",
             )
-        datastacks.settle(conn, stack.segmentation, moment)
+        _settle(conn, stack.segmentation, moment)
         version = next_version(conn, datastack) if publish_version else None
         try:
             with conn.transaction():
@@ -78,6 +82,20 @@ def start(
             )
     conn.commit()
     return run_id
+
+
+def _settle(conn: Connection, segmentation: Segmentation, moment: datetime) -> None:
+    """Make the roots as of the epoch's time final; raises Conflict where an edit does not end."""
+    try:
+        with conn.transaction():
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", (EDIT_DEADLINE,))
+            datastacks.settle(conn, segmentation, moment)
+            conn.execute("SET LOCAL lock_timeout = 0")
+    except psycopg.errors.LockNotAvailable:
+        raise Conflict(
+            "A transaction that edits the chunkedgraph has been open for too long.",
+            "End it and try again.",
+        ) from None
 
 
 def _moment(

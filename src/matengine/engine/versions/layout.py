@@ -12,7 +12,7 @@ from matengine.engine.runs.units import Unit
 from matengine.engine.schemas import BoundColumns, Column
 from matengine.engine.versions import guard
 from matengine.storage.connections import Connection
-from matengine.storage.names import joined
+from matengine.storage.names import joined, paired
 
 # `to_epoch` of a row version that no epoch has closed
 OPEN = 2147483647
@@ -35,7 +35,7 @@ class Layout:
     @property
     def name(self) -> str:
         """The name of the history and of the table of lookups."""
-        return joined(self.table, self.segmentation)
+        return paired(self.table, self.segmentation)
 
     @property
     def live(self) -> sql.Identifier:

@@ -4,7 +4,7 @@ from psycopg import sql
 
 from matengine.engine import datastacks
 from matengine.engine.runs.runs import Run
-from matengine.engine.versions import layout
+from matengine.engine.versions import layout, planner
 from matengine.engine.versions.fingerprint import MODULUS
 from matengine.engine.versions.layout import Layout
 from matengine.errors import Conflict
@@ -52,6 +52,7 @@ def publish(conn: Connection, run: Run) -> None:
             f"{gaps} rows have supervoxels or roots that could not be found.",
             "See the table matengine.lookup_failure; run again when the volume can be read.",
         )
+    planner.use_indexes(conn)
     for table in layouts:
         _queue_rest(conn, run, table)
         layout.drop_staged(conn, table, run.epoch)

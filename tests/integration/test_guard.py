@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 from story import Story, story
 
 from matengine.engine.runs import engine, runs
@@ -63,13 +64,13 @@ HISTORY = {
     "closing one row well and one badly": (
         "UPDATE {h} SET to_epoch = CASE id WHEN 1 THEN 4 ELSE 3 END WHERE id IN (1, 5) AND {live}"
     ),
-    "moving the beginning": "UPDATE {h} SET from_epoch = 4 WHERE id = 1",
-    "renaming a row": "UPDATE {h} SET id = 99 WHERE id = 1",
-    "changing a root": "UPDATE {h} SET pre_pt_root_id = 7 WHERE id = 1",
-    "changing a supervoxel": "UPDATE {h} SET post_pt_supervoxel_id = 7 WHERE id = 1",
-    "changing a value": "UPDATE {h} SET size = 7 WHERE id = 1",
-    "changing a point": "UPDATE {h} SET ctr_pt_position = pre_pt_position WHERE id = 1",
-    "changing a time": "UPDATE {h} SET created = now() WHERE id = 1",
+    "moving the beginning": "UPDATE {h} SET from_epoch = 4 WHERE id = 1 AND {live}",
+    "renaming a row": "UPDATE {h} SET id = 99 WHERE id = 1 AND {live}",
+    "changing a root": "UPDATE {h} SET pre_pt_root_id = 7 WHERE id = 1 AND {live}",
+    "changing a supervoxel": "UPDATE {h} SET post_pt_supervoxel_id = 7 WHERE id = 1 AND {live}",
+    "changing a value": "UPDATE {h} SET size = 7 WHERE id = 1 AND {live}",
+    "changing a point": "UPDATE {h} SET ctr_pt_position = pre_pt_position WHERE id = 1 AND {live}",
+    "changing a time": "UPDATE {h} SET created = now() WHERE id = 1 AND {live}",
     "changing a root while closing": (
         "UPDATE {h} SET to_epoch = 4, pre_pt_root_id = 7 WHERE id = 1 AND {live}"
     ),
@@ -139,6 +140,24 @@ CATALOGUE = {
 def test_history_refuses(told: Story, conn: Connection, attempt: str) -> None:
     with pytest.raises(Refused):
         run(conn, told, HISTORY[attempt])
+
+
+def test_no_column_but_to_epoch_can_be_set(told: Story, conn: Connection) -> None:
+    rows = conn.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0",
+        (told.history,),
+    ).fetchall()
+    columns = [name for (name,) in rows if name != "to_epoch"]
+    assert {"id", "created", "from_epoch", "size", "pre_pt_root_id"} < set(columns)
+    for name in columns:
+        with pytest.raises(Refused, match="only to_epoch"), conn.transaction():
+            conn.execute(
+                sql.SQL("UPDATE {h} SET {c} = {c} WHERE to_epoch = {open}").format(
+                    h=layout.layout_of(conn, told.pair.table, told.pair.name).history,
+                    c=sql.Identifier(name),
+                    open=layout.OPEN,
+                )
+            )
 
 
 @pytest.mark.parametrize("attempt", CATALOGUE)

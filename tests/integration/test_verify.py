@@ -60,9 +60,9 @@ def flips(value: Any, sql_type: str) -> list[Any]:
     if value is None:
         return [{"varchar": "", "boolean": False, POINT: (0.0, 0.0, 0.0)}.get(sql_type, 0)]
     if sql_type == "bigint":
-        return other + [_signed(value ^ (1 << bit), 64) for bit in (0, 1, 31, 32, 62, 63)]
+        return other + [_signed(value ^ (1 << bit), 64) for bit in (0, 31, 63)]
     if sql_type == "integer":
-        return other + [_signed(value ^ (1 << bit), 32) for bit in range(32)]
+        return other + [_signed(value ^ (1 << bit), 32) for bit in (0, 1, 2, 8, 16, 30, 31)]
     if sql_type == "double precision":
         return other + _floats(value)
     if sql_type == "boolean":
@@ -94,9 +94,7 @@ def _signed(value: int, bits: int) -> int:
 
 def _floats(value: float) -> list[float]:
     (number,) = struct.unpack("<Q", struct.pack("<d", value))
-    found = [
-        struct.unpack("<d", struct.pack("<Q", number ^ (1 << bit)))[0] for bit in (0, 20, 51, 63)
-    ]
+    found = [struct.unpack("<d", struct.pack("<Q", number ^ (1 << bit)))[0] for bit in (0, 51, 63)]
     return [f for f in found if not math.isnan(f)]
 
 

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from matengine.engine import datastacks
 from matengine.engine.versions import layout
-from matengine.engine.versions.layout import OPEN, Layout
+from matengine.engine.versions.layout import Layout
 from matengine.errors import NotFound
 from matengine.storage.connections import Connection
 
@@ -77,7 +77,7 @@ def _shown(conn: Connection, datastack: str, where: Layout, row_id: int) -> tupl
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             sql.SQL("""
-            SELECT h.from_epoch, b.time AS from_time, nullif(h.to_epoch, {open}) AS to_epoch,
+            SELECT h.from_epoch, b.time AS from_time, h.to_epoch,
                    e.time AS to_time,
                    ARRAY(SELECT v.version FROM matengine.version AS v
                          WHERE v.datastack = {datastack} AND v.status = 'AVAILABLE'
@@ -93,7 +93,6 @@ def _shown(conn: Connection, datastack: str, where: Layout, row_id: int) -> tupl
               AND e.sealed IS NOT NULL
             WHERE h.id = {id} AND h.from_epoch < h.to_epoch ORDER BY h.from_epoch
             """).format(
-                open=sql.Literal(OPEN),
                 datastack=sql.Literal(datastack),
                 history=where.history,
                 id=sql.Literal(row_id),

@@ -6,10 +6,12 @@ Real PostgreSQL, Redis, Celery workers and scheduler; units are made small, so t
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +21,7 @@ from small_world import SIZE, Pair, write_volume
 from matengine.engine.annotations import rows, upload
 from matengine.storage.connections import Connection, create_aligned_volume
 
-ROWS = 300
+ROWS = 200
 VOLUME = "killed"
 
 
@@ -32,11 +34,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
 
 @pytest.fixture
 def pair(running: Works, tmp_path: Path) -> Iterator[Pair]:
-    with running.connect(VOLUME) as conn:
-        pair = Pair(conn, write_volume(tmp_path / "volume"))
-        yield pair
-        pair.check_versions()
-        pair.leave()
+    pair = Pair(running.connect(VOLUME), write_volume(tmp_path / "volume"))
+    yield pair
+    pair.check_versions()
+    pair.leave()
+    pair.conn.close()
 
 
 @pytest.fixture
@@ -101,13 +103,15 @@ def await_moment(conn: Connection, run_id: int, dice: random.Random, units: int 
 def test_ten_workers_killed_in_a_row(
     running: Works, pair: Pair, worker: Popen[bytes], dice: random.Random
 ) -> None:
+    """Half of the time another one is there, or just comes up, when it happens."""
     in_time = 0
     for _ in range(10):
         pair.stir(dice, ROWS)
+        successor = running.worker() if dice.random() < 0.5 else None
         run_id = begin(running, pair)
         in_time += await_moment(pair.conn, run_id, dice)
         running.kill(worker)
-        worker = running.worker()
+        worker = successor or running.worker()
         finish(pair, run_id)
     running.kill(worker)
     assert in_time >= 5, "too few kills hit a run"
@@ -145,17 +149,24 @@ def test_messages_twice_and_two_workers(
     for _ in range(3):
         pair.stir(dice, ROWS)
         run_id = begin(running, pair)
+        sent: set[int] = set()
         while is_running(pair.conn, run_id):
-            found = pair.conn.execute(
-                "SELECT unit_id FROM matengine.unit WHERE run_id = %s", (run_id,)
-            ).fetchall()
-            pair.conn.commit()
-            for (unit_id,) in dice.sample(found, min(10, len(found))):
+            for unit_id in units_of(pair.conn, run_id) - sent:
                 for _ in range(2):
                     running.send("unit", VOLUME, unit_id, queue="lookup")
+                sent.add(unit_id)
             running.send("advance", VOLUME, run_id)
+            time.sleep(0.1)
+        assert sent
         finish(pair, run_id)
     running.kill(second)
+
+
+def units_of(conn: Connection, run_id: int) -> set[int]:
+    found = conn.execute("SELECT unit_id FROM matengine.unit WHERE run_id = %s", (run_id,))
+    units = {unit_id for (unit_id,) in found}
+    conn.commit()
+    return units
 
 
 def test_lost_messages(
@@ -172,10 +183,33 @@ def test_lost_messages(
     assert in_time, "no message was lost during a run"
 
 
+def test_servers_that_crash(
+    running: Works, pair: Pair, worker: Popen[bytes], dice: random.Random
+) -> None:
+    for service in (running.redis, running.postgres):
+        pair.stir(dice, ROWS)
+        run_id = begin(running, pair)
+        await_moment(pair.conn, run_id, dice)
+        running.crash(service)
+        with suppress(psycopg.OperationalError):
+            pair.conn.close()
+        pair.conn = running.connect(VOLUME)
+        finish(pair, run_id)
+
+
+def attempts(conn: Connection, run_id: int) -> int:
+    """How often workers have begun the unit of a run that loads, or others instead."""
+    (count,) = conn.execute(
+        "SELECT coalesce(sum(attempts), 0) FROM matengine.unit WHERE run_id = %s", (run_id,)
+    ).fetchone() or (0,)
+    conn.commit()
+    return int(count)
+
+
 def test_uploads_go_on_behind_killed_workers(
     running: Works, pair: Pair, worker: Popen[bytes], dice: random.Random, tmp_path: Path
 ) -> None:
-    count = 6000
+    count = 3000
     file = tmp_path / "rows.parquet"
     rng = np.random.default_rng(dice.randrange(1000))
     points = {
@@ -185,10 +219,10 @@ def test_uploads_go_on_behind_killed_workers(
     }
     pq.write_table(pa.table({"id": np.arange(1, count + 1), **points}), file)
     run_id = upload.start(pair.conn, pair.name, pair.table, file)
-    for _ in range(2):
-        running.send("advance", VOLUME, run_id)
-        until(lambda: progress(pair.conn, run_id)[1] > 0, "the load has begun")
-        time.sleep(dice.random() * 0.4)
+    running.send("advance", VOLUME, run_id)
+    for begun in (1, 2):
+        until(lambda n=begun: attempts(pair.conn, run_id) >= n, "the load has begun")
+        time.sleep(dice.random() * 0.3)
         running.kill(worker)
         worker = running.worker()
     await_end(pair.conn, run_id)

@@ -18,6 +18,7 @@ from matengine.box.postgres import PrivatePostgres
 from matengine.box.process import kill_group, spawn
 from matengine.box.programs import QUEUES
 from matengine.box.redis import PrivateRedis
+from matengine.box.service import Service
 from matengine.settings import Settings
 from matengine.storage.connections import Connection, database_url, open_connection
 
@@ -31,6 +32,8 @@ class Works:
 
     folder: Path
     settings: Settings
+    postgres: PrivatePostgres
+    redis: PrivateRedis
     running: list[Popen[bytes]] = field(default_factory=list)
 
     def worker(self) -> Popen[bytes]:
@@ -68,6 +71,13 @@ class Works:
         process.wait()
         self.running.remove(process)
 
+    def crash(self, service: Service) -> None:
+        """SIGKILL to a server and its children; it is started again as a supervisor would."""
+        assert service.process is not None
+        kill_group(service.process.pid)
+        service.bury()
+        service.start()
+
     def send(self, task: str, *arguments: object, queue: str = "orchestration") -> None:
         with Celery(broker=self.settings.broker_url) as app:
             app.send_task(f"matengine.{task}", arguments, queue=queue)
@@ -91,7 +101,7 @@ def works(folder: Path) -> Iterator[Works]:
     )
     with postgres:
         redis.start()
-        found = Works(folder, Settings(postgres.url, redis.url))
+        found = Works(folder, Settings(postgres.url, redis.url), postgres, redis)
         try:
             found.scheduler()
             yield found

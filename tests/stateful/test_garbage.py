@@ -1,9 +1,9 @@
 """Random scenarios with drops and collections: kept versions stay, everything else goes."""
 
+import itertools
 import os
 import random
 from datetime import timedelta
-from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,15 @@ from matengine.engine.versions import compact, dropping, garbage, layout
 from matengine.engine.versions.layout import Layout
 from matengine.storage.connections import Connection, conninfo_of
 
+# of all parts together; parts, so that test processes share them
 SCENARIOS = int(os.environ.get("MATENGINE_TEST_COLLECTIONS", "40"))
+PARTS = 4
 
-_action = st.one_of(
-    st.tuples(st.just("stir"), st.integers(0, 2), st.just(1)),
-    st.tuples(st.just("stir"), st.integers(0, 1), st.just(1)),
-    st.tuples(st.just("epoch"), st.booleans()),
-    st.tuples(st.just("drop"), st.integers(0, 100)),
-    st.tuples(st.just("drop"), st.integers(0, 100)),
-    st.tuples(st.just("collect"), st.none() | st.integers(1, 4)),
-    st.tuples(st.just("compact")),
+# what happens after an epoch: which versions are dropped, and what is done about it
+_round = st.tuples(
+    st.booleans(),
+    st.lists(st.integers(0, 100), max_size=2),
+    st.sampled_from(["nothing", "collect", "interrupted", "compact"]),
 )
 
 
@@ -35,17 +34,7 @@ class Interrupted(Exception):
 
 
 class Keeper(Pair):
-    """A pair that drops and collects."""
-
-    def __init__(self, conn: Connection, volume: str, dice: random.Random) -> None:
-        super().__init__(conn, volume)
-        self.dice = dice
-
-    def stir(self, rows: int, edits: int) -> None:  # type: ignore[override]
-        super().stir(self.dice, rows, edits)
-
-    def epoch(self, publish: bool = True) -> None:  # type: ignore[override]
-        super().epoch(publish)
+    """A pair that drops, collects and compacts."""
 
     def drop(self, which: int) -> None:
         optional = sorted(self.versions)[:-1]
@@ -54,12 +43,18 @@ class Keeper(Pair):
             dropping.drop(self.conn, self.name, number)
             del self.versions[number]
 
-    def collect(self, stop_after: int | None = None) -> None:
+    def nothing(self) -> None:
+        pass
+
+    def interrupted(self) -> None:
+        self.collect(stop_after=1)
+
+    def collect(self, stop_after: int = 10**9) -> None:
         """Collect, perhaps interrupted after some batches, and judge what is left."""
-        steps = iter(range(stop_after or 10**9))
+        steps = itertools.count(1)
 
         def progress(done: int, total: int | None, what: str) -> None:
-            if next(steps, None) is None:
+            if next(steps) == stop_after:
                 raise Interrupted
 
         try:
@@ -97,7 +92,7 @@ class Keeper(Pair):
             if begin == end:
                 assert any(i == row_id and t <= end for i, _, t in shown)
         # and a diff finds all that differs
-        for a, b in combinations(kept, 2):
+        for a, b in itertools.combinations(kept, 2):
             at_a, at_b = ({(i, f) for i, f, t in shown if f <= e < t} for e in (a, b))
             found = {i for i, f, _ in rows if a < f <= b}
             assert found >= {i for i, _ in at_a ^ at_b}
@@ -118,23 +113,27 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_volume(Path(tmp_path_factory.mktemp("volume")))
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @settings(
-    max_examples=SCENARIOS,
+    max_examples=SCENARIOS // PARTS,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(actions=st.lists(_action, min_size=5, max_size=12), seed=st.integers(0, 2**32))
+@given(rounds=st.lists(_round, min_size=2, max_size=5), dice=st.randoms(use_true_random=False))
 def test_collecting_leaves_exactly_what_kept_versions_need(
-    conn: Connection, volume: str, actions: list[tuple], seed: int
+    conn: Connection, volume: str, part: int, rounds: list[tuple], dice: random.Random
 ) -> None:
-    keeper = Keeper(conn, volume, random.Random(seed))
+    keeper = Keeper(conn, volume)
     try:
-        keeper.stir(6, 2)
+        keeper.stir(dice, 5, 1)
         keeper.epoch()
-        for name, *arguments in actions:
-            getattr(keeper, name)(*arguments)
-        keeper.stir(1, 1)
-        keeper.epoch()
+        for publish, dropped, upkeep in rounds:
+            keeper.delete(dice.randrange(100))
+            keeper.stir(dice, dice.randrange(3), 1)
+            keeper.epoch(publish)
+            for which in dropped:
+                keeper.drop(which)
+            getattr(keeper, upkeep)()
         keeper.collect()
     finally:
         keeper.leave()

@@ -215,6 +215,29 @@ def test_a_collection_takes_up_what_an_interrupted_one_left(pair: Pair) -> None:
     assert middle > rows_of(pair)
 
 
+def test_the_schedule_drops_and_collects(
+    pair: Pair, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
+    from matengine.workflows import tasks  # reads the settings
+
+    monkeypatch.setattr(tasks, "aligned_volumes", lambda: [pair.conn.info.dbname])
+    labels.expire_on(pair.conn, pair.name, 1, times.now())
+    pair.conn.commit()
+    before = rows_of(pair)
+    pair.conn.commit()
+    tasks.expire()
+    assert catalogue.newest(pair.conn, pair.name).version == 3
+    assert [v.status for v in catalogue.versions(pair.conn, pair.name)] == [
+        "EXPIRED",
+        "AVAILABLE",
+        "AVAILABLE",
+    ]
+    assert rows_of(pair) < before
+    del pair.versions[1]
+    pair.check_versions()
+
+
 def test_the_history_of_a_deleted_table_goes_with_its_last_version(pair: Pair) -> None:
     history = layout.layout_of(pair.conn, pair.notes, pair.name).history.as_string(pair.conn)
 

@@ -5,6 +5,7 @@ from celery import Celery
 from matengine import settings
 
 SWEEP_S = 3.0
+EXPIRE_S = 3600.0
 
 app = Celery("matengine", broker=settings.load().broker_url, include=["matengine.workflows.tasks"])
 app.conf.update(
@@ -30,7 +31,12 @@ app.conf.update(
             "schedule": SWEEP_S,
             # sweeps that pile up while no worker is there are of no use
             "options": {"expires": SWEEP_S},
-        }
+        },
+        "expire": {
+            "task": "matengine.expire",
+            "schedule": EXPIRE_S,
+            "options": {"expires": EXPIRE_S, "queue": "bulk"},
+        },
     },
 )
 

@@ -2,14 +2,18 @@
 
 import structlog
 
+from matengine import times
+from matengine.engine import datastacks
 from matengine.engine.runs import engine, runs, units
+from matengine.engine.versions import dropping, garbage
+from matengine.engine.versions.retention import Policy
 from matengine.storage.connections import aligned_volumes, database_url, open_connection
 from matengine.workflows.app import app
 
 log = structlog.get_logger()
 
 # the queues of units that would keep others waiting
-QUEUE_OF = {"bulk": "bulk"}
+QUEUE_OF = {"bulk": "bulk", "compact": "bulk"}
 
 
 @app.task(name="matengine.advance")
@@ -53,6 +57,24 @@ def _sweep(aligned_volume: str) -> None:
             while engine.advance(conn, run_id):
                 pass
         send(aligned_volume, units.to_send(conn))
+
+
+# acknowledged at once: what a killed one leaves is for the next
+@app.task(name="matengine.expire", acks_late=False)
+def expire(keep_unpinned: int | None = None) -> None:
+    """Drop the versions whose time has come, and collect what only they showed.
+
+    `keep_unpinned`: also all but so many of the newest versions that nobody has pinned.
+    """
+    for aligned_volume in aligned_volumes():
+        with open_connection(database_url(aligned_volume)) as conn:
+            for datastack in datastacks.names(conn):
+                try:
+                    dropping.expire_due(conn, datastack, times.now(), Policy(keep_unpinned))
+                    garbage.collect(conn, datastack)
+                except Exception as error:
+                    conn.rollback()
+                    log.warning("removal failed", datastack=datastack, error=repr(error))
 
 
 def send(aligned_volume: str, wanted: list[tuple[int, str]]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pytest
 from psycopg import sql
@@ -158,6 +159,19 @@ def test_versions_and_tables_that_are_not_there(told: Story) -> None:
     conn.execute("UPDATE matengine.version SET status = 'EXPIRED' WHERE version = 1")
     with pytest.raises(Gone):
         diff.between(conn, pair.name, pair.table, 1, 2)
+    conn.rollback()
+
+
+@pytest.mark.parametrize("ends", [(1, 2), (2, 1), (1, 1)])
+def test_no_answer_from_an_epoch_that_is_collected_meanwhile(
+    told: Story, ends: tuple[int, int]
+) -> None:
+    conn = told.conn
+    found = diff.between(conn, told.pair.name, told.pair.table, *ends)
+    conn.execute("UPDATE matengine.version SET status = 'EXPIRED' WHERE version = 1")
+    conn.execute("UPDATE matengine.epoch SET collected = now() WHERE epoch = 1")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="not kept any more"):
+        conn.execute(diff.compose(found))
     conn.rollback()
 
 

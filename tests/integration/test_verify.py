@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import sql
 from story import CELLS, Story, story
@@ -263,6 +264,25 @@ def test_an_epoch_that_moves_rows_meanwhile_does_no_harm(
     assert all(t.right for t in tables)
     assert max(total or 0 for _, total in calls) > 3
     assert all_right(told)
+
+
+def test_no_history_is_put_in_place_of_another_meanwhile(told: Story, conn: Connection) -> None:
+    """Its rows are of later transactions than the snapshot, which would not see them."""
+    refused = []
+
+    def meanwhile(done: int, total: int | None, what: str) -> None:
+        for table in (told.pair.table, told.pair.notes, CELLS):
+            where = layout.layout_of(conn, table, told.pair.name)
+            conn.execute("SET LOCAL lock_timeout TO '100ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                conn.execute(
+                    sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(where.history)
+                )
+            conn.rollback()
+            refused.append(table)
+
+    assert all(t.right for t in verify(told.conn, told.pair.name, 1, meanwhile))
+    assert len(refused) == 9
 
 
 def test_versions_that_are_not_there(told: Story) -> None:

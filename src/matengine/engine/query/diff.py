@@ -103,7 +103,7 @@ def compose(difference: Difference) -> sql.Composed:
 
     Columns: id, change ('added', 'removed', 'changed'), then for each supervoxel and root column
     X of the table old_X and new_X, bigint: NULL where the row is not there, 0 where it is not
-    known.
+    known. The statement fails where one of the epochs has been collected.
     """
     table = difference.table
     names = {
@@ -113,6 +113,9 @@ def compose(difference: Difference) -> sql.Composed:
         "candidates": _by_epoch(difference) if difference.roots is None else _by_root(difference),
         "at_old": layout.visible("r", difference.old),
         "at_new": layout.visible("r", difference.new),
+        "segmentation": sql.Literal(table.segmentation),
+        "old": sql.Literal(difference.old),
+        "new": sql.Literal(difference.new),
     }
     # Joined row by row, and by LIMIT not otherwise: the planner must not come to think that it is
     # cheaper to read the whole of the table.
@@ -125,7 +128,9 @@ def compose(difference: Difference) -> sql.Composed:
                            WHERE r.id = c.id AND {at_old} LIMIT 1) AS o ON true
         LEFT JOIN LATERAL (SELECT {columns} FROM {history} AS r
                            WHERE r.id = c.id AND {at_new} LIMIT 1) AS n ON true
-        WHERE (o.id IS NULL) <> (n.id IS NULL) OR o *<> n
+        WHERE ((o.id IS NULL) <> (n.id IS NULL) OR o *<> n)
+          AND (SELECT matengine.readable({segmentation}, {old}))
+          AND (SELECT matengine.readable({segmentation}, {new}))
         ORDER BY c.id
         """).format(**names)
 

@@ -67,17 +67,30 @@ def verify(
     them. `progress` counts pages. Raises NotFound for an unknown version and Gone for one that
     failed or has expired.
     """
+    segmentation = datastacks.get(conn, datastack).segmentation.name
+    told = catalogue.tables_at(conn, datastack, catalogue.version(conn, datastack, version).epoch)
+    layouts = [layout.layout_of(conn, t.table_name, segmentation) for t in told]
     with open_connection(conninfo_of(conn)) as reader:
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         reader.read_only = True
+        _hold(reader, [table for table in layouts if _pages(conn, table)])
         epoch = catalogue.version(reader, datastack, version).epoch
-        segmentation = datastacks.get(reader, datastack).segmentation.name
         last = _last_epoch(reader, datastack)
         return [
-            _check(reader, layout.layout_of(reader, t.table_name, segmentation), t, epoch, last,
-                   progress)
-            for t in catalogue.tables_at(reader, datastack, epoch)
-        ]  # fmt: skip
+            _check(reader, table, recorded, epoch, last, progress)
+            for table, recorded in zip(
+                layouts, catalogue.tables_at(reader, datastack, epoch), strict=True
+            )
+        ]
+
+
+def _hold(conn: Connection, tables: list[Layout]) -> None:
+    """Keep histories in their place, before the snapshot is taken.
+
+    One that compaction puts in the place of another holds no row that an older snapshot sees.
+    """
+    for table in tables:
+        conn.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table.history))
 
 
 def _last_epoch(conn: Connection, datastack: str) -> int:
@@ -118,11 +131,12 @@ def _check(
 def _pages(conn: Connection, table: Layout) -> int:
     """Pages of a history, 0 where it is gone; it may grow by rows that the snapshot has not."""
     row = conn.execute(
-        "SELECT pg_relation_size(to_regclass(%s)) / current_setting('block_size')::integer",
-        (table.history.as_string(conn),),
+        "SELECT coalesce(max(pg_relation_size(oid)), 0) / current_setting('block_size')::integer"
+        " FROM pg_class WHERE relnamespace = 'history'::regnamespace AND relname = %s",
+        (table.name,),
     ).fetchone()
     assert row is not None
-    return int(row[0] or 0)
+    return int(row[0])
 
 
 def _ranges(pages: int) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,8 @@ import pytest
 from processes import Works, until, works
 from small_world import SIZE, Pair, write_volume
 
-from matengine.engine.annotations import rows, upload
+from matengine.engine import upload
+from matengine.engine.annotations import rows
 from matengine.storage.connections import Connection, create_aligned_volume
 
 ROWS = 200

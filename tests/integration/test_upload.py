@@ -10,7 +10,8 @@ import pytest
 from small_world import SIZE, Pair, write_volume
 from steps import step, work_until
 
-from matengine.engine.annotations import bulk, rows, upload
+from matengine.engine import upload
+from matengine.engine.annotations import bulk, rows
 from matengine.engine.runs import engine, runs, units
 from matengine.errors import Gone, NotFound
 from matengine.storage.connections import Connection, conninfo_of

@@ -1,6 +1,6 @@
 """The workflows, by the names that users know."""
 
-from matengine.engine.annotations import upload
+from matengine.engine import upload
 from matengine.engine.lookup import ingest
 from matengine.engine.runs.workflow import Workflow
 from matengine.engine.versions import apply, collect, compact, epoch, publish, resolve, undo

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -141,3 +142,14 @@ def _group(entry: Path) -> int:
         return int((entry / "stat").read_text().rpartition(")")[2].split()[2])
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def test_supervisor_leaves_alone_what_it_did_not_start() -> None:
+    """A program that runs a supervisor may have children of its own."""
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        Supervisor([]).stop()
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()

@@ -109,7 +109,7 @@ def adopt_orphans() -> None:
 
 def kill_orphans(ours: Container[int]) -> None:
     """SIGKILL to all direct children of this process but `ours`, and to their children in turn."""
-    while orphans := [pid for pid in _children() if pid not in ours]:
+    while orphans := [pid for pid in children() if pid not in ours]:
         for pid in orphans:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -212,7 +212,8 @@ def _processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def _children() -> list[int]:
+def children() -> list[int]:
+    """The process ids of this process's direct children."""
     return [pid for pid in _processes() if _state_and_parent(pid)[1] == os.getpid()]
 
 

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from matengine.box.process import kill_orphans
+from matengine.box.process import children, kill_orphans
 from matengine.box.report import say
 from matengine.box.service import Service
 from matengine.errors import MatengineError
@@ -34,6 +34,7 @@ class Supervisor:
         self._stages = stages
         self._changed = changed
         self._begun = begun
+        self._others = set(children())  # of the program that runs us: none of our business
         self._trouble = {service.name: Trouble() for service in self.services}
 
     def listen(self) -> None:
@@ -93,7 +94,8 @@ class Supervisor:
             other.stop()
 
     def _kill_orphans(self) -> None:
-        kill_orphans({s.process.pid for s in self.services if s.process is not None})
+        ours = {s.process.pid for s in self.services if s.process is not None}
+        kill_orphans(ours | self._others)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.stopping = True

@@ -64,6 +64,12 @@ def test_a_name_pins_and_is_understood_everywhere(pair: Pair, run: Run) -> None:
         0,
         f"version 1: called '{NAME}', pinned, noted: before the second round\n",
     )
+    code, out, _ = run("query", pair.table, "--version", NAME, "--json")
+    assert len(json.loads(out)) == pair.versions[1][1][pair.table].num_rows
+    listed = run("versions")[1].splitlines()
+    assert NAME in listed[1]
+    assert "pinned" in listed[1]
+    assert "pinned" not in listed[2]
     code, out, err = run("drop", NAME)
     assert code == 1
     assert out == ""

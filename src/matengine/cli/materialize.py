@@ -168,13 +168,14 @@ def versions(data: Data = None, datastack: Datastack = None, as_json: Json = Fal
         )
         return
     console.show_table(
-        ["version", "time", "status", "expires", "rows", "added", "closed", "note"],
+        ["version", "name", "time", "status", "expires", "rows", "added", "closed", "note"],
         [
             (
                 v.version,
+                v.name,
                 v.time,
                 v.status,
-                v.expires_on or "never",
+                "pinned" if v.pinned else v.expires_on or "never",
                 ", ".join(f"{t.table_name} {t.row_count}" for t in tables),
                 sum(t.rows_added for t in tables),
                 sum(t.rows_closed for t in tables),

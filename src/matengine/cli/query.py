@@ -36,7 +36,9 @@ def query(
     table: Annotated[str, typer.Argument(help="An annotation table.")],
     data: Data = None,
     datastack: Datastack = None,
-    version: Annotated[int | None, typer.Option(help="Which version; default: the newest.")] = None,
+    version: Annotated[
+        str, typer.Option(metavar="VERSION", help="A version: its number or its name.")
+    ] = "newest",
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,11 +69,11 @@ def query(
     """
     from matengine.cli import rows_out
     from matengine.engine.query import read, relation
-    from matengine.engine.versions import catalogue
+    from matengine.engine.versions import labels
 
     chosen = chosen_format(format, out, as_json)
     with place(data, datastack) as there:
-        number = version or catalogue.newest(there.conn, there.datastack).version
+        number = labels.find(there.conn, there.datastack, version).version
         found = relation.at_version(there.conn, there.datastack, table, number)
         asked = read.Question(
             columns=[c.strip() for c in columns.split(",")] if columns else None,

@@ -301,10 +301,17 @@ def test_a_reader_that_goes_away_is_no_error(box: CommandBox) -> None:
     assert query.returncode == 1
 
 
+def hear_ctrl_c() -> None:
+    """As in a terminal; a shell that runs the tests in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_it_says_how_to_go_on(sample: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "box"
     words = ["import", sample.path, "--data", folder]
-    with subprocess.Popen(command(*words), stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+    with subprocess.Popen(
+        command(*words), stderr=subprocess.PIPE, env=ENVIRONMENT, preexec_fn=hear_ctrl_c
+    ) as process:
         while not (folder / "services" / "postgres" / "data").exists():
             assert process.poll() is None
             time.sleep(0.01)

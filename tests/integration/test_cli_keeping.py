@@ -1,12 +1,11 @@
 """The commands pin, name, drop, collect and compact, as one types them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from copies import Original, copied, three_versions
 from small_world import Pair
 
 from matengine.cli import main
@@ -14,19 +13,6 @@ from matengine.engine.versions import catalogue
 
 Run = Callable[..., Any]
 NAME = "v1.0 of the paper"
-
-
-@pytest.fixture(scope="module")
-def original(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
-    with three_versions(server_url, tmp_path_factory.mktemp("volume")) as made:
-        yield made
-
-
-@pytest.fixture
-def pair(original: Original, server_url: str) -> Iterator[Pair]:
-    """Epochs 1, 3 and 4 are versions 1, 2 and 3."""
-    with copied(original, server_url) as twin:
-        yield twin
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Compaction: the same versions in another order, whoever reads, whatever dies."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from copies import Original, copied, three_versions
 from psycopg import sql
 from small_world import Pair
 
@@ -18,19 +17,6 @@ from matengine.engine.versions import compact, dropping, exchange, garbage, layo
 from matengine.engine.versions.layout import Layout
 from matengine.errors import Conflict, NotFound
 from matengine.storage.connections import Connection, conninfo_of, open_connection
-
-
-@pytest.fixture(scope="module")
-def original(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
-    with three_versions(server_url, tmp_path_factory.mktemp("volume")) as made:
-        yield made
-
-
-@pytest.fixture
-def pair(original: Original, server_url: str) -> Iterator[Pair]:
-    """Epochs 1, 3 and 4 are versions 1, 2 and 3."""
-    with copied(original, server_url) as twin:
-        yield twin
 
 
 def table_of(pair: Pair) -> Layout:

@@ -1,12 +1,10 @@
 """Names, pins, expiry and dropping of versions; what readers see of a version that goes."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from copies import Original, copied, three_versions
 from psycopg import sql
 from small_world import Pair
 
@@ -20,19 +18,6 @@ from matengine.errors import Conflict, Gone, Invalid, NotFound
 from matengine.storage.connections import conninfo_of, open_connection
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def original(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
-    with three_versions(server_url, tmp_path_factory.mktemp("volume")) as made:
-        yield made
-
-
-@pytest.fixture
-def pair(original: Original, server_url: str) -> Iterator[Pair]:
-    """Epochs 1, 3 and 4 are versions 1, 2 and 3."""
-    with copied(original, server_url) as twin:
-        yield twin
 
 
 def schemas(pair: Pair) -> set[int]:

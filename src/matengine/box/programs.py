@@ -5,6 +5,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,9 +37,9 @@ class Program(Service):
         self.log = log
         self.settings = settings
 
+    @abstractmethod
     def arguments(self) -> Command:
         """What follows `python` on the command line."""
-        raise NotImplementedError
 
     def launch(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

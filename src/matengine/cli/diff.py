@@ -1,6 +1,5 @@
 """What differs between two versions."""
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,9 +71,7 @@ def diff(
             if chosen is Format.table:
                 _show(reader, f"{table} of {where.datastack}, from {old} to {new}")
                 return
-            with closing(rows_out.target(out)) as target:
-                count = rows_out.WRITERS[chosen.value](reader, target)
-                target.keep()
+            count = rows_out.save(reader, chosen.value, out)
     if out:
         console.say(f"{count} rows in {out}")
 

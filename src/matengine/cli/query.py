@@ -1,7 +1,6 @@
 """Questions to a version, answered as a table, JSON, Arrow, Parquet or CSV."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,9 +83,7 @@ def query(
             if chosen is Format.table:
                 rows_out.as_table(reader, title=f"{table}, version {number} of {there.datastack}")
                 return
-            with closing(rows_out.target(out)) as target:
-                count = rows_out.WRITERS[chosen.value](reader, target)
-                target.keep()
+            count = rows_out.save(reader, chosen.value, out)
     if out:
         console.say(f"{count} rows in {out}")
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,8 +40,12 @@ class Target:
             self._part.unlink(missing_ok=True)
 
 
-def target(path: Path | None) -> Target:
-    return Target(path)
+def save(reader: pa.RecordBatchReader, kind: str, path: Path | None) -> int:
+    """Write all rows as json, csv, arrow or parquet, to a file or to stdout; gives their number."""
+    with closing(Target(path)) as target:
+        count = WRITERS[kind](reader, target)
+        target.keep()
+    return count
 
 
 def as_table(reader: pa.RecordBatchReader, title: str) -> None:

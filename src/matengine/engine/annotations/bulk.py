@@ -9,7 +9,6 @@ from psycopg import sql
 
 from matengine.engine.annotations import ids as numbering
 from matengine.engine.annotations import indexes, layout, readers, receipts, rows, tables
-from matengine.engine.annotations.atomic import atomic
 from matengine.engine.annotations.faults import Faults
 from matengine.engine.annotations.plan import ColumnMap, Ids, Plan
 from matengine.engine.annotations.readers import Given, Source
@@ -17,6 +16,7 @@ from matengine.engine.annotations.receipts import Receipt
 from matengine.engine.annotations.report import Rejected, Report, examine
 from matengine.errors import Conflict, Invalid
 from matengine.progress import Progress, quiet
+from matengine.storage.atomic import atomic
 from matengine.storage.connections import Connection
 from matengine.storage.copy import copy_columns
 

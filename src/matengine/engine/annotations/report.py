@@ -12,13 +12,13 @@ from psycopg import sql
 
 from matengine.engine.annotations import plan as plans
 from matengine.engine.annotations import readers, tables
-from matengine.engine.annotations.atomic import atomic
 from matengine.engine.annotations.faults import SHOWN, Faults, told
 from matengine.engine.annotations.plan import ColumnMap, Ids, Plan
 from matengine.engine.annotations.readers import Given, Source
 from matengine.engine.annotations.tables import TableMetadata
 from matengine.errors import Invalid
 from matengine.progress import Progress, quiet
+from matengine.storage.atomic import atomic
 from matengine.storage.connections import Connection
 from matengine.storage.copy import copy_columns
 

@@ -16,11 +16,11 @@ from psycopg.rows import dict_row
 
 from matengine.engine import schemas
 from matengine.engine.annotations import ids, layout, tables
-from matengine.engine.annotations.atomic import atomic
 from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.schemas import Kind
 from matengine.errors import Conflict, Invalid, NotFound
 from matengine.storage import writers
+from matengine.storage.atomic import atomic
 from matengine.storage.connections import Connection
 from matengine.storage.copy import copy_columns
 

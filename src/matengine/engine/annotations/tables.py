@@ -11,8 +11,8 @@ from psycopg.rows import dict_row
 
 from matengine.engine import schemas
 from matengine.engine.annotations import changes, indexes, layout
-from matengine.engine.annotations.atomic import atomic
 from matengine.errors import Conflict, Gone, Invalid, NotFound, did_you_mean
+from matengine.storage.atomic import atomic
 from matengine.storage.connections import Connection
 from matengine.storage.names import check_name
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from matengine.engine.versions import planner
 from matengine.engine.versions.layout import Layout
 from matengine.progress import Progress
 from matengine.storage.connections import Connection, conninfo_of, open_connection
@@ -22,10 +23,6 @@ from matengine.storage.connections import Connection, conninfo_of, open_connecti
 BATCH = 5_000
 # Only compaction keeps a table for longer.
 LOCK_TIMEOUT = "10s"
-
-_BY_INDEX = """
-SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off
-"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def _find(conn: Connection, datastack: str, table: Layout, gap: Gap) -> int:
     """List the ids that have garbage in a gap, in a table of this session; gives their number."""
     conn.execute("DROP TABLE IF EXISTS pg_temp.garbage")
     conn.execute("CREATE TEMP TABLE garbage (id bigint PRIMARY KEY)")
-    conn.execute(_BY_INDEX)
+    planner.use_indexes(conn)
     found = conn.execute(
         sql.SQL("""
             INSERT INTO pg_temp.garbage
@@ -133,7 +130,7 @@ def _batches(conn: Connection, table: Layout, gap: Gap, batch: int) -> Iterator[
             assert row is not None
             if row[0] is None:
                 break
-            conn.execute(_BY_INDEX)
+            planner.use_indexes(conn)
             conn.execute(sql.SQL("SET LOCAL lock_timeout TO {}").format(sql.Literal(LOCK_TIMEOUT)))
             gone = [
                 conn.execute(

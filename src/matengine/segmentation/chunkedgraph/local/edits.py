@@ -16,10 +16,11 @@ from matengine.segmentation.chunkedgraph.local.arrays import as_ids
 from matengine.segmentation.chunkedgraph.local.load import add_supervoxels
 from matengine.segmentation.chunkedgraph.local.operations import read_operation
 from matengine.segmentation.chunkedgraph.local.read_working import read_working_set
-from matengine.segmentation.chunkedgraph.local.store import Connection, Meta, Store, atomic, find
+from matengine.segmentation.chunkedgraph.local.store import Connection, Meta, Store, find
 from matengine.segmentation.chunkedgraph.local.working import Change, Outcome
 from matengine.segmentation.chunkedgraph.local.write import write
 from matengine.segmentation.chunkedgraph.protocol import Ids, IdsLike
+from matengine.storage.atomic import atomic
 from matengine.times import from_ms, to_ms
 
 EdgesLike = Ids | Sequence[tuple[int, int]]

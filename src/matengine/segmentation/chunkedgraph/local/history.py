@@ -9,8 +9,9 @@ from matengine.errors import Conflict, Invalid
 from matengine.progress import Progress, quiet
 from matengine.segmentation.chunkedgraph.local.edits import cut_of, edges_of, play
 from matengine.segmentation.chunkedgraph.local.load import add_supervoxels
-from matengine.segmentation.chunkedgraph.local.store import Connection, atomic, find
+from matengine.segmentation.chunkedgraph.local.store import Connection, find
 from matengine.segmentation.chunkedgraph.local.working import Change
+from matengine.storage.atomic import atomic
 
 # operations played in one working set
 REPLAY_BATCH = 2000

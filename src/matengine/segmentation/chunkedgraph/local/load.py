@@ -24,10 +24,10 @@ from matengine.segmentation.chunkedgraph.local.store import (
     Connection,
     Meta,
     Store,
-    atomic,
     find,
 )
 from matengine.segmentation.chunkedgraph.protocol import Ids, IdsLike
+from matengine.storage.atomic import atomic
 
 # the layout of chunks in supervoxel ids is the same for all graphs of up to this many layers
 _SAME_LAYOUT_LAYERS = 12

@@ -5,8 +5,7 @@ supervoxels that have always moved together: a merge changes a row for each frag
 moves only the supervoxels that leave their fragment's larger side.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, LiteralString
@@ -14,7 +13,7 @@ from typing import Any, LiteralString
 import numpy as np
 import psycopg
 import pyarrow as pa
-from psycopg import pq, sql
+from psycopg import sql
 
 from matengine.errors import Conflict, NotFound, did_you_mean
 from matengine.segmentation.chunkedgraph.local.arrays import array_cursor
@@ -192,13 +191,3 @@ def create(
 def drop(conn: Connection, name: str) -> None:
     """Remove a graph with all its history; raises NotFound."""
     find(conn, name).run("DROP SCHEMA {g} CASCADE")
-
-
-@contextmanager
-def atomic(conn: Connection) -> Iterator[None]:
-    """All or nothing inside the caller's transaction; its own one under autocommit."""
-    if not conn.autocommit and conn.info.transaction_status == pq.TransactionStatus.IDLE:
-        # opens the caller's transaction, so that the block below is a savepoint in it
-        conn.execute("SELECT")
-    with conn.transaction():
-        yield

@@ -24,6 +24,18 @@ class Invalid(MatengineError):
     status = 400
 
 
+class Unauthorized(MatengineError):
+    """Nobody knows who asks."""
+
+    status = 401
+
+
+class Forbidden(MatengineError):
+    """Whoever asks may not do this."""
+
+    status = 403
+
+
 class NotFound(MatengineError):
     """The named thing does not exist."""
 

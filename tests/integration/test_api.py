@@ -49,7 +49,7 @@ def test_not_ready_without_a_database(client: FlaskClient, monkeypatch: pytest.M
         ("POST", "/version", 405),
         ("GET", "/segmentation/table/nothing/info", 404),
         ("GET", "/segmentation/api/v1/table/nothing/node/x/root", 404),
-        ("POST", "/segmentation/api/v1/table/nothing/roots_binary?stop_layer=top", 422),
+        ("POST", "/segmentation/api/v1/table/nothing/roots_binary?stop_layer=top", 400),
         ("POST", "/segmentation/api/v1/table/nothing/is_latest_roots", 400),
     ],
 )

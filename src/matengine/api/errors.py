@@ -26,7 +26,7 @@ def invalid_request(error: ValidationError) -> Response:
         f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    return _answer(422, f"The request does not fit: {'; '.join(faults)}.", None)
+    return _answer(400, f"The request does not fit: {'; '.join(faults)}.", None)
 
 
 def _expected(error: MatengineError) -> Response:

@@ -1,0 +1,63 @@
+"""Who may do what: the one place that decides it, for every table on every path."""
+
+from dataclasses import dataclass, field
+
+from matengine.engine.annotations.tables import TableMetadata
+from matengine.errors import Forbidden
+
+_ANYONE = "PUBLIC"
+_SAME_GROUP = "GROUP"
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who asks.
+
+    datastacks: what the user may do with each, of "view" and "edit"; an admin may do everything.
+    groups: those of the user; owners' groups are told by `shared`: owner's id -> groups.
+    """
+
+    user_id: int
+    name: str
+    admin: bool = False
+    groups: frozenset[str] = frozenset()
+    datastacks: dict[str, frozenset[str]] = field(default_factory=dict)
+    shared: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+LOCAL = User(1, "local", admin=True)
+"""Whoever is at this machine: the user while logins are off, and of the command line."""
+
+
+def check_datastack(user: User, datastack: str, right: str = "view") -> None:
+    """Raise Forbidden where the user may not view (or edit) the datastack."""
+    if not user.admin and right not in user.datastacks.get(datastack, frozenset()):
+        raise Forbidden(
+            f"You may not {right} the datastack '{datastack}'.", "Ask its administrators."
+        )
+
+
+def check_read(user: User, table: TableMetadata) -> None:
+    """Raise Forbidden where the user may not read the annotation table."""
+    _check(user, table, table.read_permission, "read")
+
+
+def check_write(user: User, table: TableMetadata) -> None:
+    """Raise Forbidden where the user may not write to the annotation table."""
+    _check(user, table, table.write_permission, "write to")
+
+
+def check_admin(user: User) -> None:
+    """Raise Forbidden for all but administrators."""
+    if not user.admin:
+        raise Forbidden("Only administrators may do this.")
+
+
+def _check(user: User, table: TableMetadata, permission: str, what: str) -> None:
+    if user.admin or permission == _ANYONE or table.user_id == str(user.user_id):
+        return
+    if permission == _SAME_GROUP and user.groups & user.shared.get(table.user_id, frozenset()):
+        return
+    raise Forbidden(
+        f"You may not {what} the table '{table.name}'.", f"It belongs to user {table.user_id}."
+    )

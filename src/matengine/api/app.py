@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from importlib.metadata import version
 
+from flask import Blueprint
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
@@ -17,28 +18,37 @@ from matengine.api import (
     health,
     segmentation,
 )
+from matengine.errors import Invalid, did_you_mean
 from matengine.web import status
 
-BLUEPRINTS: tuple[APIBlueprint, ...] = (
-    health.api,
-    segmentation.api,
-    chunkedgraph.api,
-    chunkedgraph_edits.api,
-    chunkedgraph_log.api,
-)
+# by service; MATENGINE_SERVICES names those that a server offers
+BLUEPRINTS: dict[str, tuple[Blueprint, ...]] = {
+    "chunkedgraph": (
+        segmentation.api,
+        chunkedgraph.api,
+        chunkedgraph_edits.api,
+        chunkedgraph_log.api,
+    ),
+    "web": (status.page,),
+}
 
 # the largest request body, as sent
 MAX_BODY_BYTES = 256_000_000
 
 
 def create_app(
-    *, hosts: Iterable[str] | None = None, origins: Iterable[str] | None = None
+    *,
+    hosts: Iterable[str] | None = None,
+    origins: Iterable[str] | None = None,
+    services: Iterable[str] | None = None,
 ) -> OpenAPI:
     """Make the application; nothing connects to a database before the first request.
 
     hosts: names that requests may call this server by, beside loopback; `*` allows any. origins:
     web pages elsewhere (https://HOST) that may read and write. By default both come, separated
-    by commas, from MATENGINE_HOSTS and MATENGINE_ORIGINS.
+    by commas, from MATENGINE_HOSTS and MATENGINE_ORIGINS. services: names in BLUEPRINTS, for when
+    the others are served elsewhere; by default those of MATENGINE_SERVICES, or all. Raises Invalid
+    for an unknown one.
     """
     app = OpenAPI(
         "matengine",
@@ -57,10 +67,23 @@ def create_app(
         origins=_listed("MATENGINE_ORIGINS") if origins is None else origins,
     )
     errors.install(app)
-    for blueprint in BLUEPRINTS:
-        app.register_api(blueprint)
-    app.register_blueprint(status.page)
+    app.register_api(health.api)
+    for service in _services(_listed("MATENGINE_SERVICES") if services is None else services):
+        for blueprint in BLUEPRINTS[service]:
+            if isinstance(blueprint, APIBlueprint):
+                app.register_api(blueprint)
+            else:
+                app.register_blueprint(blueprint)
     return app
+
+
+def _services(wanted: Iterable[str]) -> list[str]:
+    """The services to offer, in the order of BLUEPRINTS; all where none is named."""
+    named = set(wanted)
+    for name in sorted(named - BLUEPRINTS.keys()):
+        hint = did_you_mean(name, BLUEPRINTS)
+        raise Invalid(f"There is no service '{name}' for MATENGINE_SERVICES.", hint)
+    return [name for name in BLUEPRINTS if name in named or not named]
 
 
 def _listed(variable: str) -> list[str]:

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
-from matengine.errors import Gone, NotFound
+from matengine.engine.versions import metadata
+from matengine.engine.versions.metadata import VersionMetadata
+from matengine.errors import Gone, NotFound, did_you_mean
 from matengine.storage.connections import Connection
 
 _VERSION = """
@@ -87,3 +89,21 @@ def tables_at(conn: Connection, datastack: str, epoch: int) -> list[VersionTable
             " WHERE datastack = %s AND epoch = %s ORDER BY table_name",
             (datastack, epoch),
         ).fetchall()
+
+
+def tables_metadata(conn: Connection, datastack: str, number: int) -> list[VersionMetadata]:
+    """What was true of each table of a version; raises NotFound, or Gone, for the version."""
+    return metadata.at_epoch(conn, datastack, version(conn, datastack, number).epoch)
+
+
+def table_metadata(conn: Connection, datastack: str, number: int, table: str) -> VersionMetadata:
+    """What was true of a table of a version; permissions and notice are those of the present.
+
+    Raises NotFound where the version or its table is not there, and Gone.
+    """
+    known = {found.name: found for found in tables_metadata(conn, datastack, number)}
+    if table not in known:
+        raise NotFound(
+            f"Version {number} of '{datastack}' has no table '{table}'.", did_you_mean(table, known)
+        )
+    return known[table]

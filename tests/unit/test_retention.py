@@ -20,11 +20,14 @@ policies = st.none() | st.integers(1, 6)
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Version]:
-    """Versions as a datastack may have them, in any order."""
+    """Versions as a datastack may have them, in any order; several may name one epoch.
+
+    One that was frozen while a run made another has a later number and an earlier epoch.
+    """
     made = [
         Version(
             version=number,
-            epoch=number,
+            epoch=draw(st.integers(1, 10)),
             status=draw(st.sampled_from(["AVAILABLE"] * 4 + ["RUNNING", "FAILED", "EXPIRED"])),
             time=NOW,
             created=NOW,
@@ -42,8 +45,14 @@ def numbers(versions: list[Version]) -> list[int]:
     return [version.version for version in versions]
 
 
+def age(version: Version) -> tuple[int, int]:
+    return version.epoch, version.version
+
+
 def newest(versions: list[Version]) -> int:
-    return max((v.version for v in versions if v.status == "AVAILABLE"), default=0)
+    """The number of the version whose epoch is the latest; of several, the latest number."""
+    available = [v for v in versions if v.status == "AVAILABLE"]
+    return max(available, key=age).version if available else 0
 
 
 def unpinned(versions: list[Version]) -> list[Version]:
@@ -58,7 +67,7 @@ def test_every_version_that_is_there_is_judged_once(
     there = sorted(v.version for v in versions if v.status in ("AVAILABLE", "RUNNING"))
     assert sorted(numbers(decision.expire) + numbers(decision.keep)) == there
     for part in (decision.expire, decision.keep):
-        assert numbers(part) == sorted(numbers(part))
+        assert [age(v) for v in part] == sorted(age(v) for v in part)
 
 
 @given(histories(), moments, policies)
@@ -88,7 +97,7 @@ def test_a_policy_leaves_at_most_so_many_unpinned(
     assert len(left) <= keep
     # the newest ones, and none goes that has no reason to
     by_date = set(numbers(decide(versions, now, KEEP_ALL).expire))
-    latest = sorted(numbers(unpinned(versions)))[-keep:]
+    latest = numbers(sorted(unpinned(versions), key=age))[-keep:]
     assert set(numbers(left)) == set(latest) - by_date
 
 
@@ -139,6 +148,16 @@ def test_a_version_expires_at_its_moment_not_before() -> None:
     )
     assert numbers(decide([old, new], NOW, KEEP_ALL).expire) == [1]
     assert decide([old, new], NOW - timedelta(microseconds=1), KEEP_ALL).expire == []
+
+
+def test_the_newest_is_that_of_the_latest_epoch_not_of_the_latest_number() -> None:
+    """Version 3 was frozen from epoch 1 while the run of version 2 made epoch 2."""
+    versions = [
+        Version(n, e, "AVAILABLE", NOW, NOW, NOW, pinned=False, note="", name=None)
+        for n, e in ((1, 1), (2, 2), (3, 1))
+    ]
+    decision = decide(versions, NOW, KEEP_ALL)
+    assert (numbers(decision.expire), numbers(decision.keep)) == ([1, 3], [2])
 
 
 @pytest.mark.parametrize("keep", [0, -1])

@@ -27,7 +27,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Decision:
-    """The available and running versions of one datastack in two parts, each oldest first."""
+    """The available and running versions of one datastack in two parts, each by `age`."""
 
     expire: list[Version]
     keep: list[Version]
@@ -40,16 +40,21 @@ def decide(versions: Iterable[Version], now: datetime, policy: Policy) -> Decisi
     newest available version, those that are being made and those that are pinned always stay.
     Versions that failed or have expired are not spoken of. Time is taken as given; nothing is read.
     """
-    there = sorted(
-        (v for v in versions if v.status in ("AVAILABLE", "RUNNING")), key=lambda v: v.version
-    )
-    available = [v.version for v in there if v.status == "AVAILABLE"]
-    optional = [v for v in there if v.status == "AVAILABLE" and not v.pinned]
+    there = sorted((v for v in versions if v.status in ("AVAILABLE", "RUNNING")), key=age)
+    available = [v for v in there if v.status == "AVAILABLE"]
+    optional = [v for v in available if not v.pinned]
     beyond = optional[: -policy.keep_unpinned] if policy.keep_unpinned else []
-    going = {v.version for v in optional if v in beyond or _due(v, now)} - {*available[-1:]}
-    return Decision(
-        [v for v in there if v.version in going], [v for v in there if v.version not in going]
-    )
+    going = [v for v in optional if (v in beyond or _due(v, now)) and v != available[-1]]
+    return Decision(going, [v for v in there if v not in going])
+
+
+def age(version: Version) -> tuple[int, int]:
+    """Orders versions by the time of what they show, oldest first.
+
+    Numbers alone would not: a version that is frozen while a run makes another shows an earlier
+    epoch under a later number.
+    """
+    return version.epoch, version.version
 
 
 def _due(version: Version, now: datetime) -> bool:

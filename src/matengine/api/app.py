@@ -16,6 +16,7 @@ from matengine.api import (
     errors,
     guard,
     health,
+    materialize,
     segmentation,
 )
 from matengine.errors import Invalid, did_you_mean
@@ -23,6 +24,7 @@ from matengine.web import status
 
 # by service; MATENGINE_SERVICES names those that a server offers
 BLUEPRINTS: dict[str, tuple[Blueprint, ...]] = {
+    "materialize": materialize.BLUEPRINTS,
     "chunkedgraph": (
         segmentation.api,
         chunkedgraph.api,

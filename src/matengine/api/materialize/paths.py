@@ -1,0 +1,90 @@
+"""What the paths of the materialization API name, and the moment that each means."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Literal
+
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, Field
+
+from matengine.api.auth import current_user
+from matengine.api.places import open_datastack
+from matengine.engine import access, datastacks
+from matengine.engine.versions import labels
+from matengine.engine.versions.catalogue import Version
+from matengine.storage.connections import Connection
+
+PREFIX = "/materialize"
+API = "/api/<any(v2,v3):api_version>"
+DATASTACK = f"{API}/datastack/<string:datastack>"
+VERSION = f"{DATASTACK}/version/<string:version>"
+TABLE = f"{VERSION}/table/<string:table>"
+TAG = Tag(name="materialize", description="Versions of annotation tables, and queries of them")
+
+LIVE = 0
+"""The number by which paths mean the present instead of a version."""
+
+
+class ApiPath(BaseModel):
+    """Either version of this interface: both answer the same."""
+
+    api_version: Literal["v2", "v3"]
+
+
+class DatastackPath(ApiPath):
+    """A datastack."""
+
+    datastack: str
+
+
+class VersionPath(DatastackPath):
+    """A version of a datastack."""
+
+    version: str = Field(
+        description="A version's number or name, `-1` or `newest`; 0 is the present"
+    )
+
+
+class TablePath(VersionPath):
+    """An annotation table in a version."""
+
+    table: str
+
+
+class LiveTablePath(DatastackPath):
+    """An annotation table as it is now."""
+
+    table: str
+
+
+@contextmanager
+def open_for_viewing(datastack: str) -> Iterator[tuple[Connection, datastacks.Datastack]]:
+    """A datastack that the user of this request may view, on a connection for the block.
+
+    Raises NotFound and Forbidden.
+    """
+    with open_datastack(datastack) as (conn, found):
+        access.check_datastack(current_user(), datastack)
+        yield conn, found
+
+
+def find_version(conn: Connection, datastack: str, given: str) -> Version | None:
+    """The available version that a path means; None for the present.
+
+    Raises NotFound, or Gone for a version that failed, has expired or is still being made.
+    """
+    reference = reference_of(given)
+    return None if reference == LIVE else labels.find(conn, datastack, reference)
+
+
+def reference_of(given: str) -> labels.Reference:
+    """A version in a path, as `labels` takes it; `LIVE` for the present."""
+    if given in ("-1", "latest"):
+        return labels.NEWEST
+    return int(given) if given.isascii() and given.isdigit() else given
+
+
+def wire_time(time: datetime | None) -> str | None:
+    """An aware time as CAVE's clients parse it: UTC without a zone, always six digits."""
+    return time and time.strftime("%Y-%m-%dT%H:%M:%S.%f")

@@ -10,10 +10,11 @@ import pytest
 from psycopg import sql
 from small_world import Pair
 
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.runs.runs import Run
-from matengine.engine.versions import compact, dropping, exchange, garbage, layout, sweep
+from matengine.engine.versions import compact, dropping, exchange, garbage, layout, rewrite, sweep
 from matengine.engine.versions.layout import Layout
 from matengine.errors import Conflict, NotFound
 from matengine.storage.connections import Connection, conninfo_of, open_connection
@@ -109,8 +110,8 @@ def test_readers_go_on(pair: Pair) -> None:
                 first = conn.execute(view).fetchone()
                 while not ended.is_set():
                     assert conn.execute(view).fetchone() == first
-                    asked = relation.at_version(conn, pair.name, pair.table, 2)
-                    assert read.read(conn, asked) == pair.versions[2][1][pair.table]
+                    rows = answer.ask(conn, pair.name, 2, Query(pair.table))
+                    assert rows == pair.versions[2][1][pair.table]
                     answers.append(1)
         except BaseException as fault:
             faults.append(fault)
@@ -126,7 +127,7 @@ def test_readers_go_on(pair: Pair) -> None:
 
 
 def test_a_snapshot_older_than_the_copy_sees_all_of_it(pair: Pair) -> None:
-    query = read.compose(relation.at_version(pair.conn, pair.name, pair.table, 2), read.Question())
+    query = answer.plan(pair.conn, pair.name, 2, Query(pair.table)).statement
     before = pair.conn.execute(query).fetchall()
     pair.conn.commit()
     with open_connection(conninfo_of(pair.conn)) as early:
@@ -157,7 +158,7 @@ def test_where_readers_do_not_end_the_old_table_stays(
 
 
 DEATHS: dict[str, tuple[Any, str]] = {
-    "after the copy": (compact, "_index"),
+    "after the copy": (rewrite, "_index"),
     "after the indexes": (exchange, "keep_readers_out"),
     "before the exchange": (exchange, "exchange"),
     "before the end": (units, "finish"),
@@ -203,10 +204,10 @@ def test_a_worker_that_lost_its_unit_changes_nothing(
 ) -> None:
     real = exchange.keep_readers_out
 
-    def lose(conn: Connection, table: Layout) -> None:
+    def lose(conn: Connection, table: Layout, unit: units.Unit) -> None:
         with open_connection(conninfo_of(conn)) as other:
             engine.cancel(other, run_id)
-        real(conn, table)
+        real(conn, table, unit)
 
     monkeypatch.setattr(exchange, "keep_readers_out", lose)
     before = ask(pair.conn, PLACES, table_of(pair))
@@ -235,8 +236,8 @@ def test_nothing_is_collected_meanwhile(pair: Pair, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sweep, "LOCK_TIMEOUT", "100ms")
     dropping.drop(pair.conn, pair.name, 1)
     with open_connection(conninfo_of(pair.conn)) as other:
-        other.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(table_of(pair).history))
-        with pytest.raises(Conflict, match="being compacted"):
+        other.execute(rewrite.ALONE.format(table_of(pair).history))
+        with pytest.raises(Conflict, match="being written anew"):
             garbage.collect(pair.conn, pair.name, live_horizon=timedelta())
     pair.conn.rollback()
     del pair.versions[1]

@@ -13,14 +13,16 @@ import numpy as np
 import pyarrow as pa
 import tensorstore as ts
 from psycopg import sql
+from recounting import recount
 
 from matengine.engine import datastacks
 from matengine.engine.annotations import rows as annotations
 from matengine.engine.annotations import tables
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.engine.runs import engine as runs_engine
 from matengine.engine.runs import runs
-from matengine.engine.versions import catalogue, epoch, fingerprint, layout
+from matengine.engine.versions import catalogue, epoch, layout
 from matengine.segmentation.chunkedgraph import local
 from matengine.storage.connections import Connection, conninfo_of
 from matengine.testing.graph import MemoryGraph
@@ -314,7 +316,7 @@ class Pair:
             found = catalogue.version(self.conn, self.name, version)
             for told in catalogue.tables_at(self.conn, self.name, found.epoch):
                 where = layout.layout_of(self.conn, told.table_name, self.name)
-                assert fingerprint.recompute(self.conn, where, found.epoch) == (
+                assert recount(self.conn, where, found.epoch) == (
                     told.row_count,
                     told.fingerprint,
                     told.gaps,
@@ -325,7 +327,7 @@ class Pair:
 
     def _frozen(self, version: int) -> dict[str, pa.Table]:
         return {
-            table: read.read(self.conn, relation.at_version(self.conn, self.name, table, version))
+            table: answer.ask(self.conn, self.name, version, Query(table))
             for table in (self.table, self.notes)
         }
 

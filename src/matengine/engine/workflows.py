@@ -3,7 +3,16 @@
 from matengine.engine import upload
 from matengine.engine.lookup import ingest
 from matengine.engine.runs.workflow import Workflow
-from matengine.engine.versions import apply, collect, compact, epoch, publish, resolve, undo
+from matengine.engine.versions import (
+    apply,
+    collect,
+    compact,
+    epoch,
+    publish,
+    rebase,
+    resolve,
+    undo,
+)
 
 _EPOCH = Workflow(
     phases={
@@ -18,6 +27,7 @@ _EPOCH = Workflow(
         "fresh": resolve.resolve,
         "staged": resolve.resolve,
         "apply": apply.apply,
+        rebase.KIND: rebase.rebase,
         "index": epoch.build_indexes,
     },
     ready=epoch.ready,

@@ -11,7 +11,7 @@ from matengine.engine import datastacks
 from matengine.engine.datastacks import Segmentation
 from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
-from matengine.engine.versions import apply, layout, metadata, publish
+from matengine.engine.versions import apply, layout, metadata, publish, rebase
 from matengine.errors import Conflict, Invalid
 from matengine.storage import writers
 from matengine.storage.connections import Connection
@@ -189,10 +189,12 @@ def plan_nothing(conn: Connection, run: Run) -> None:
 
 
 def plan_apply(conn: Connection, run: Run) -> None:
-    """Cut the staged rows of each table into ranges of roots."""
+    """Cut the staged rows of each table into ranges of roots, or have all of it written anew."""
     collected = units.tables(conn, run.run_id, "collect")
     for table in layout.of_run(conn, run):
-        if table.table in collected:
+        if table.table in collected and rebase.due(conn, run, table):
+            units.plan(conn, run.run_id, rebase.KIND, table.table)
+        elif table.table in collected:
             units.plan(conn, run.run_id, "apply", table.table, apply.ranges(conn, table, run))
 
 

@@ -1,4 +1,4 @@
-"""Exchanging a history for a copy of itself, in the transaction that made the copy.
+"""Exchanging a history for the table that was written anew, in the transaction that wrote it.
 
 Readers are kept out for the moment of the exchange alone. Whoever waits for them makes those wait
 who come later, so the exchange gives up its place in line soon and tries again.
@@ -9,6 +9,8 @@ import time
 import psycopg
 from psycopg import sql
 
+from matengine.engine.runs import units
+from matengine.engine.runs.units import Unit
 from matengine.engine.versions.layout import Layout
 from matengine.errors import Conflict
 from matengine.storage.connections import Connection
@@ -19,24 +21,28 @@ PAUSE_S = 1.0
 WAIT_S = 300.0
 
 
-def keep_readers_out(conn: Connection, table: Layout) -> None:
-    """Hold the history and its views alone; raises Conflict where that takes beyond WAIT_S."""
+def keep_readers_out(conn: Connection, table: Layout, unit: Unit) -> None:
+    """Hold the history and its views alone, and the unit.
+
+    Raises Conflict where readers do not make way within WAIT_S, and LeaseLost.
+    """
     deadline = time.monotonic() + WAIT_S
-    while not _try_alone(conn, table):
+    while not _try_alone(conn, table, unit):
         if time.monotonic() > deadline:
             raise Conflict(
                 f"Statements that read the history of '{table.table}' do not end.",
-                "Compact it at a quieter time.",
+                "Try again at a quieter time.",
             )
         time.sleep(PAUSE_S)
 
 
-def _try_alone(conn: Connection, table: Layout) -> bool:
+def _try_alone(conn: Connection, table: Layout, unit: Unit) -> bool:
     # views before the table, as readers do
     wanted = [*(view for view, _ in _views(conn, table)), table.history]
     try:
         with conn.transaction():
             conn.execute(sql.SQL("SET LOCAL lock_timeout TO {}").format(sql.Literal(LOCK_TIMEOUT)))
+            _hold(conn, unit)
             conn.execute(
                 sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(wanted))
             )
@@ -49,6 +55,14 @@ def _try_alone(conn: Connection, table: Layout) -> bool:
     ):
         return False
     return True
+
+
+def _hold(conn: Connection, unit: Unit) -> None:
+    """Hold the unit, where nobody else does: that would be the run's end, waiting for us."""
+    try:
+        units.hold(conn, unit)
+    except psycopg.errors.LockNotAvailable:
+        raise units.LeaseLost from None
 
 
 def _views(conn: Connection, table: Layout) -> list[tuple[sql.Identifier, sql.Composable]]:

@@ -11,8 +11,7 @@ then the flattened schema's.
 from psycopg import sql
 
 from matengine.engine.schemas import Column
-from matengine.engine.versions.layout import Layout, visible
-from matengine.storage.connections import Connection
+from matengine.engine.versions.layout import Layout
 
 MODULUS = 2**64
 
@@ -51,20 +50,3 @@ def gap(layout: Layout, alias: str) -> sql.Composed:
         sql.SQL("{} IS NULL").format(sql.Identifier(alias, c)) for c in layout.roots
     )
     return sql.SQL("({})::int").format(unknown)
-
-
-def recompute(conn: Connection, layout: Layout, epoch: int) -> tuple[int, int, int]:
-    """Row count, fingerprint and gaps of a table at an epoch, from its rows."""
-    row = conn.execute(
-        sql.SQL(
-            "SELECT count(*), coalesce(sum({hash}::numeric), 0), coalesce(sum({gap}), 0)"
-            " FROM {history} AS h WHERE {visible}"
-        ).format(
-            hash=row_hash(layout, "h"),
-            gap=gap(layout, "h"),
-            history=layout.history,
-            visible=visible("h", epoch),
-        )
-    ).fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1]) % MODULUS, int(row[2])

@@ -63,7 +63,7 @@ def collect(
     """Remove what no kept epoch of a datastack shows. Commits.
 
     It may be interrupted at any moment: the next call goes on. `progress` counts annotations.
-    Raises Conflict where a table is being compacted, and NotFound.
+    Raises Conflict where a history is being written anew, and NotFound.
     """
     dropping.remove_schemas(conn, datastack)
     epochs = _mark(conn, datastack, (now or times.now()) - live_horizon)
@@ -76,7 +76,7 @@ def collect(
             _drop_forgotten(conn, datastack, table)
         except psycopg.errors.LockNotAvailable:
             raise Conflict(
-                f"The history of '{table.table}' is being compacted.",
+                f"The history of '{table.table}' is being written anew.",
                 "Collect when that is done; see: matengine runs.",
             ) from None
     _record(conn, datastack, gaps)

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from matengine.engine.versions import planner
+from matengine.engine.versions import planner, rewrite
 from matengine.engine.versions.layout import Layout
 from matengine.progress import Progress
 from matengine.storage.connections import Connection, conninfo_of, open_connection
 
 # Annotations whose garbage one transaction removes: well under a second.
 BATCH = 5_000
-# Only compaction keeps a table for longer.
+# Only writing a history anew keeps it for longer.
 LOCK_TIMEOUT = "10s"
 
 
@@ -53,7 +53,7 @@ def sweep(
 ) -> Removed:
     """Remove the garbage of some gaps. Commits, a transaction a batch.
 
-    Raises psycopg's LockNotAvailable where the table is being compacted.
+    Raises psycopg's LockNotAvailable where the history is being written anew.
     """
     rows = size = 0
     for gap in gaps:
@@ -132,6 +132,8 @@ def _batches(conn: Connection, table: Layout, gap: Gap, batch: int) -> Iterator[
                 break
             planner.use_indexes(conn)
             conn.execute(sql.SQL("SET LOCAL lock_timeout TO {}").format(sql.Literal(LOCK_TIMEOUT)))
+            # else what goes from the old table would still be in the new one
+            conn.execute(rewrite.ALONE.format(table.history))
             gone = [
                 conn.execute(
                     sql.SQL(statement).format(

@@ -23,9 +23,10 @@ from matengine.box.postgres import PrivatePostgres
 from matengine.engine import datastacks
 from matengine.engine.annotations import bulk, tables
 from matengine.engine.lookup import given
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Filter, Op, Query
 from matengine.engine.runs import engine
-from matengine.engine.versions import compact, dropping, epoch, garbage, layout, verify
+from matengine.engine.versions import catalogue, compact, dropping, epoch, garbage, layout, verify
 from matengine.segmentation.chunkedgraph import local
 from matengine.settings import Settings
 from matengine.storage import connections
@@ -96,8 +97,8 @@ class Aging:
     def query_ms(self, *versions: int) -> list[float]:
         """Median times of all rows of one root, of roots that all of these versions show."""
         history = layout.layout_of(self.conn, TABLE, NAME).history
-        asked = [relation.at_version(self.conn, NAME, TABLE, v) for v in versions]
-        shown = sql.SQL(" AND ").join(layout.visible(f"{TABLE}__{NAME}", a.epoch) for a in asked)
+        epochs = [catalogue.version(self.conn, NAME, v).epoch for v in versions]
+        shown = sql.SQL(" AND ").join(layout.visible(f"{TABLE}__{NAME}", e) for e in epochs)
         roots = self.conn.execute(
             sql.SQL(
                 "SELECT post_pt_root_id FROM {} WHERE {} ORDER BY hashint8(id) LIMIT %s"
@@ -107,10 +108,11 @@ class Aging:
         times: dict[int, list[float]] = {version: [] for version in versions}
         # warm, and in turn, so that both meet what else the machine does
         for (root,) in roots * 3:
-            for version, where in zip(versions, asked, strict=True):
-                query = read.compose(where, read.Question(among={"post_pt_root_id": [root]}))
+            of_root = (Filter(TABLE, "post_pt_root_id", Op.EQUAL, root),)
+            for version in versions:
+                asked = answer.plan(self.conn, NAME, version, Query(TABLE, filters=of_root))
                 begun = time.perf_counter()
-                self.conn.execute(query).fetchall()
+                self.conn.execute(asked.statement).fetchall()
                 times[version].append(time.perf_counter() - begun)
         self.conn.commit()
         return [round(1000 * statistics.median(t[len(roots) :]), 3) for t in times.values()]

@@ -10,7 +10,8 @@ from small_world import Pair
 
 from matengine import times
 from matengine.engine.annotations import tables
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.engine.runs import engine
 from matengine.engine.versions import catalogue, dropping, garbage, labels, layout
 from matengine.engine.versions.retention import Policy
@@ -94,7 +95,7 @@ def test_dropping_takes_the_version_and_its_schema(pair: Pair) -> None:
     assert dropping.drop(pair.conn, pair.name, 2).status == "EXPIRED"
     assert schemas(pair) == {1, 3}
     with pytest.raises(Gone):
-        relation.at_version(pair.conn, pair.name, pair.table, 2)
+        answer.plan(pair.conn, pair.name, 2, Query(pair.table))
     with pytest.raises(Gone):
         dropping.drop(pair.conn, pair.name, 2)
     del pair.versions[2]
@@ -149,8 +150,7 @@ def test_a_schema_that_is_read_stays_and_so_do_its_rows(pair: Pair) -> None:
 
 def test_no_statement_reads_half_of_a_version_that_goes(pair: Pair) -> None:
     """A question put before the drop is answered in full or not at all."""
-    asked = relation.at_version(pair.conn, pair.name, pair.table, 1)
-    query = read.compose(asked, read.Question())
+    query = answer.plan(pair.conn, pair.name, 1, Query(pair.table)).statement
     with open_connection(conninfo_of(pair.conn)) as early:
         early.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         early.execute("SELECT 1")  # takes the snapshot

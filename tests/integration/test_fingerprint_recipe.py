@@ -11,7 +11,8 @@ import pytest
 from small_world import Pair, write_volume
 
 from matengine.engine.annotations import rows, tables
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.engine.versions import catalogue
 from matengine.storage.connections import Connection
 
@@ -99,25 +100,22 @@ def test_rows_of_a_query_give_the_fingerprint(
         known = told(world, version)
         assert len(known) == 6
         for table, expected in known.items():
-            answer = read.read(
-                world.conn, relation.at_version(world.conn, world.name, table, version)
-            )
-            assert fingerprint(answer) == expected, table
-            pq.write_table(answer, tmp_path / "rows.parquet")
+            rows = answer.ask(world.conn, world.name, version, Query(table))
+            assert fingerprint(rows) == expected, table
+            pq.write_table(rows, tmp_path / "rows.parquet")
             assert fingerprint(pq.read_table(tmp_path / "rows.parquet")) == expected, table
 
 
 def test_other_rows_give_another(world: Pair, fingerprint: Recipe) -> None:
-    at_two = relation.at_version(world.conn, world.name, world.table, 2)
-    answer = read.read(world.conn, at_two)
+    rows = answer.ask(world.conn, world.name, 2, Query(world.table))
     whole = told(world, 2)[world.table]
     assert told(world, 1)[world.table] != whole
-    assert fingerprint(answer.slice(1)) != whole
-    assert fingerprint(pa.concat_tables([answer, answer])) != whole
-    assert fingerprint(answer.take([1, 0])) == whole  # in any order
-    roots = answer["pre_pt_root_id"].to_pylist()
-    place = answer.schema.get_field_index("pre_pt_root_id")
-    changed = answer.set_column(
+    assert fingerprint(rows.slice(1)) != whole
+    assert fingerprint(pa.concat_tables([rows, rows])) != whole
+    assert fingerprint(rows.take([1, 0])) == whole  # in any order
+    roots = rows["pre_pt_root_id"].to_pylist()
+    place = rows.schema.get_field_index("pre_pt_root_id")
+    changed = rows.set_column(
         place, "pre_pt_root_id", pa.array([roots[0] + 1, *roots[1:]], pa.int64())
     )
     assert fingerprint(changed) != whole

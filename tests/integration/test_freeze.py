@@ -10,7 +10,8 @@ from psycopg import sql
 from small_world import Pair, write_volume
 from steps import work_until
 
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.engine.runs import engine, runs
 from matengine.engine.versions import catalogue, freeze
 from matengine.errors import Conflict, NotFound
@@ -25,8 +26,7 @@ def pair(conn: Connection, tmp_path: Path) -> Pair:
 
 
 def rows_of(pair: Pair, version: int) -> Any:
-    where = relation.at_version(pair.conn, pair.name, pair.table, version)
-    return read.read(pair.conn, where)
+    return answer.ask(pair.conn, pair.name, version, Query(pair.table))
 
 
 def statements_run(pair: Pair) -> int:

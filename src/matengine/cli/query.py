@@ -1,9 +1,8 @@
 """Questions to a version, answered as a table, JSON, Arrow, Parquet or CSV."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +10,9 @@ from matengine.cli import console
 from matengine.cli.options import Data, Datastack, Json
 from matengine.cli.services import place
 from matengine.errors import Invalid
-from matengine.times import parse_time
 
 if TYPE_CHECKING:
-    from matengine.engine.query.relation import Relation
+    from matengine.engine.query.model import Filter
 
 SHOWN_ROWS = 20
 
@@ -67,21 +65,21 @@ def query(
       matengine query synapses --version 1 --columns id,size --out sizes.parquet --data box
     """
     from matengine.cli import rows_out
-    from matengine.engine.query import read, relation
-    from matengine.engine.versions import labels
+    from matengine.engine.query import answer
+    from matengine.engine.query.model import Query
 
     chosen = chosen_format(format, out, as_json)
     with place(data, datastack) as there:
-        number = labels.find(there.conn, there.datastack, version).version
-        found = relation.at_version(there.conn, there.datastack, table, number)
-        asked = read.Question(
+        asked = Query(
+            table,
+            filters=conditions(table, where or []),
             columns=[c.strip() for c in columns.split(",")] if columns else None,
-            among=_conditions(found, where or []),
             limit=SHOWN_ROWS if limit is None and chosen is Format.table else limit,
         )
-        with read.stream(there.conn, found, asked) as reader:
+        found = answer.plan(there.conn, there.datastack, version, asked)
+        with answer.stream(there.conn, found) as reader:
             if chosen is Format.table:
-                rows_out.as_table(reader, title=f"{table}, version {number} of {there.datastack}")
+                rows_out.as_table(reader, title=f"{table}, version {version} of {there.datastack}")
                 return
             count = rows_out.save(reader, chosen.value, out)
     if out:
@@ -107,29 +105,14 @@ def chosen_format(given: Format | None, out: Path | None, as_json: bool) -> Form
     )
 
 
-def _conditions(relation: "Relation", texts: list[str]) -> dict[str, Sequence[Any]]:
-    """COLUMN=VALUE texts as values of the columns' types; raises Invalid, NotFound."""
-    among: dict[str, list[Any]] = {}
+def conditions(table: str, texts: list[str]) -> "tuple[Filter, ...]":
+    """COLUMN=VALUE texts as filters, several values of a column as one; raises Invalid."""
+    from matengine.engine.query.model import Filter, Op
+
+    among: dict[str, list[str]] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise Invalid(f"'{text}' is no condition.", "Write --where COLUMN=VALUE.")
-        among.setdefault(name.strip(), []).append(_value(relation, name.strip(), value.strip()))
-    return dict(among)
-
-
-def _value(relation: "Relation", name: str, text: str) -> Any:
-    types = {c.name: c.sql_type for c in relation.table.columns}
-    kind = types.get(name, {"id": "bigint", "created": "timestamptz"}.get(name, "float"))
-    try:
-        if kind in ("bigint", "integer"):
-            return int(text)
-        if kind in ("real", "double precision", "float"):
-            return float(text)
-        if kind == "boolean":
-            return {"true": True, "false": False}[text.lower()]
-    except (ValueError, KeyError):
-        raise Invalid(f"'{text}' is no value of the column '{name}', which is {kind}.") from None
-    if kind == "timestamptz":
-        return parse_time(text)
-    return text
+        among.setdefault(name.strip(), []).append(value.strip())
+    return tuple(Filter(table, name, Op.IN, values) for name, values in among.items())

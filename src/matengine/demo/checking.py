@@ -14,7 +14,8 @@ from matengine.datasets.folder import Dataset
 from matengine.datasets.importer import named_supervoxels
 from matengine.demo.making import Stage
 from matengine.engine import datastacks, schemas
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.segmentation.chunkedgraph.local import LocalGraph
 
 Ids = NDArray[np.int64]
@@ -99,8 +100,7 @@ def check_rows(stage: Stage, dataset: Dataset, version: int, truth: Truth) -> It
     order = np.argsort(roots, kind="stable")
     of_root = Truth(truth.time, roots[order], truth.components[order])
     for table in dataset.tables:
-        found = relation.at_version(stage.conn, stage.datastack, table.name, version)
-        rows = read.read(stage.conn, found)
+        rows = answer.ask(stage.conn, stage.datastack, version, Query(table.name))
         stage.conn.commit()
         wanted = (
             table.expected_supervoxels()

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from matengine.demo.making import Made, Stage
 from matengine.engine import datastacks
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Filter, Op, Query
 from matengine.segmentation.chunkedgraph.local import LocalGraph
 
 Ids = NDArray[np.int64]
@@ -69,9 +70,9 @@ def _partners(stage: Stage, table: str, made: Made, supervoxels: Ids) -> Ids:
 
 
 def _table(stage: Stage, table: str, version: int, root: int | None) -> pa.Table:
-    found = relation.at_version(stage.conn, stage.datastack, table, version)
-    among: dict[str, Sequence[read.Value]] = {} if root is None else {PRE: [root]}
-    rows = read.read(stage.conn, found, read.Question([WHERE, PRE, POST], among))
+    filters = () if root is None else (Filter(table, PRE, Op.EQUAL, root),)
+    query = Query(table, filters=filters, columns=[WHERE, PRE, POST])
+    rows = answer.ask(stage.conn, stage.datastack, version, query)
     stage.conn.commit()
     return rows
 

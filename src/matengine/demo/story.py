@@ -17,7 +17,8 @@ from matengine.demo import checking, live, partners
 from matengine.demo.checking import Check, Truth
 from matengine.demo.making import Made, Stage, make_version
 from matengine.demo.running_box import starting
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.progress import Progress, quiet
 from matengine.storage.connections import database_url, open_connection
 
@@ -161,8 +162,7 @@ class _Story:
         return check
 
     def _rows(self, stage: Stage, version: int, table: str) -> pa.Table:
-        found = relation.at_version(stage.conn, stage.datastack, table, version)
-        rows = read.read(stage.conn, found)
+        rows = answer.ask(stage.conn, stage.datastack, version, Query(table))
         stage.conn.commit()
         return rows
 

@@ -1,45 +1,130 @@
-"""The relation that a table is at an epoch, and its columns as users see them."""
+"""A relation: rows that can be asked for, as SQL, and their columns as users see them.
 
+A table at an epoch is one. Filters, joins, counts, samples and cursors are written once against
+relations, whatever they are made from.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
 
+import pyarrow as pa
 from psycopg import sql
 
-from matengine.engine import datastacks
-from matengine.engine.versions import catalogue, layout
+from matengine.engine import schemas
+from matengine.engine.schemas import Kind
+from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
 from matengine.errors import NotFound, did_you_mean
 from matengine.storage.connections import Connection
 
-_POINT = "geometry(PointZ)"
+AXES = "xyz"
+TIME = pa.timestamp("us", "UTC")
+_ARROW = {
+    Kind.FLOAT: pa.float64(),
+    Kind.STRING: pa.string(),
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.INTEGER: pa.int32(),
+}
+
+
+class Form(Enum):
+    """How users see a column of the source."""
+
+    PLAIN = "as it is"
+    ZERO = "0 for NULL"  # ids of the segmentation: 0 on the wire is "none is known"
+    X = "x of a geometry"
+    Y = "y of a geometry"
+    Z = "z of a geometry"
+    TRUE = "true"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a relation. `stored` is the source's column that it is made from.
+
+    `point` is the position (`pre_pt_position`) that an axis (`pre_pt_position_x`) belongs to.
+    """
+
+    name: str
+    type: pa.DataType
+    stored: str
+    form: Form = Form.PLAIN
+    point: str | None = None
+
+    @property
+    def field(self) -> pa.Field:
+        never_null = self.form is Form.ZERO or self.name == "id"
+        return pa.field(self.name, self.type, nullable=not never_null)
+
+    @property
+    def axis(self) -> int:
+        """0, 1 or 2 of a column of a position."""
+        return AXES.index(self.name[-1])
+
+    def raw(self, alias: str) -> sql.Composable:
+        """The column as indexes know it: in a ZERO column, none is NULL or 0."""
+        return sql.Identifier(alias, self.stored)
+
+    def value(self, alias: str) -> sql.Composable:
+        """The column as users see it."""
+        if self.form is Form.TRUE:
+            return sql.SQL("true")
+        raw = self.raw(alias)
+        if self.form is Form.ZERO:
+            return sql.SQL("coalesce({}, 0)").format(raw)
+        if self.form is Form.PLAIN:
+            return raw
+        return sql.SQL("ST_{}({})").format(sql.SQL(self.form.name), raw)
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A table at an epoch: `source` is SQL to select from, under the alias `h`.
+    """Rows to ask for. `source` is SQL for FROM, without an alias.
 
-    `columns` maps each column that users see, in order, to the SQL expression over `h`.
+    resolution_nm: nm of a unit of its positions; None where nobody knows it. key: the columns
+    that tell its rows apart, and in whose order rows come; none where there are no such. tables:
+    the annotation tables that it shows. total: its number of rows, where that is known.
     """
 
-    table: Layout
-    epoch: int
+    name: str
     source: sql.Composed
-    columns: dict[str, sql.Composed]
+    columns: tuple[Column, ...]
+    resolution_nm: tuple[float, float, float] | None
+    key: tuple[str, ...] = ("id",)
+    tables: tuple[str, ...] = ()
+    epoch: int | None = None
+    total: int | None = None
 
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
 
-def at_version(conn: Connection, datastack: str, table: str, version: int) -> Relation:
-    """A table in a version. Raises NotFound where either is not there, Gone for an expired one."""
-    found = catalogue.version(conn, datastack, version)
-    names = [t.table_name for t in catalogue.tables_at(conn, datastack, found.epoch)]
-    if table not in names:
-        raise NotFound(
-            f"Version {version} of '{datastack}' has no table '{table}'.",
-            did_you_mean(table, names),
+    @cached_property
+    def points(self) -> dict[str, tuple[Column, ...]]:
+        """The columns of each position, in the order x, y, z."""
+        found: dict[str, tuple[Column, ...]] = {}
+        for column in self.columns:
+            if column.point:
+                found[column.point] = (*found.get(column.point, ()), column)
+        return found
+
+    def column(self, name: str) -> Column:
+        """The column of this name; raises NotFound, also for the name of a position."""
+        if name not in self.by_name:
+            raise self.unknown(name)
+        return self.by_name[name]
+
+    def unknown(self, name: str) -> NotFound:
+        """The error for a name that no column has."""
+        return NotFound(
+            f"'{self.name}' has no column '{name}'.",
+            did_you_mean(name, [*self.by_name, *self.points]),
         )
-    segmentation = datastacks.get(conn, datastack).segmentation.name
-    return at_epoch(layout.layout_of(conn, table, segmentation), found.epoch)
 
 
-def at_epoch(table: Layout, epoch: int) -> Relation:
+def of_epoch(table: Layout, epoch: int, total: int | None = None) -> Relation:
     """A table at a sealed epoch.
 
     Its SQL fails where the epoch has been collected: checked once a statement, and as of the
@@ -47,28 +132,52 @@ def at_epoch(table: Layout, epoch: int) -> Relation:
     """
     source = sql.SQL(
         "(SELECT * FROM {history} AS r WHERE {visible}"
-        " AND (SELECT matengine.readable({segmentation}, {epoch}))) AS h"
+        " AND (SELECT matengine.readable({segmentation}, {epoch})))"
     ).format(
         history=table.history,
         visible=layout.visible("r", epoch),
         segmentation=sql.Literal(table.segmentation),
         epoch=sql.Literal(epoch),
     )
-    return Relation(table, epoch, source, _columns(table))
+    return Relation(
+        table.table,
+        source,
+        tuple(_columns(table)),
+        table.voxel_resolution_nm,
+        tables=(table.table,),
+        epoch=epoch,
+        total=total,
+    )
 
 
-def _columns(table: Layout) -> dict[str, sql.Composed]:
-    columns = {name: sql.SQL("{}").format(sql.Identifier("h", name)) for name in ("id", "created")}
+def _columns(table: Layout) -> Iterator[Column]:
+    yield Column("id", pa.int64(), "id")
+    yield Column("created", TIME, "created")
+    yield Column("valid", pa.bool_(), "valid", Form.TRUE)
     for column in table.columns:
-        value = sql.SQL("{}").format(sql.Identifier("h", column.name))
-        if column.sql_type == _POINT:
-            for axis in "xyz":
-                columns[f"{column.name}_{axis}"] = sql.SQL("ST_{}({})").format(
-                    sql.SQL(axis.upper()), value
-                )
-        elif column.in_segmentation:
-            # 0 on the wire is "no root", as clients of CAVE know it
-            columns[column.name] = sql.SQL("coalesce({}, 0)").format(value)
-        else:
-            columns[column.name] = value
-    return columns
+        yield from columns_of(column)
+
+
+def columns_of(column: schemas.Column) -> Iterator[Column]:
+    """What users see of a column of a schema: three of a position, else one."""
+    if column.kind is Kind.GEOMETRY:
+        for axis in AXES:
+            name = f"{column.name}_{axis}"
+            yield Column(name, pa.float64(), column.name, Form[axis.upper()], column.name)
+    else:
+        form = Form.ZERO if column.in_segmentation else Form.PLAIN
+        yield Column(column.name, _ARROW.get(column.kind, pa.int64()), column.name, form)
+
+
+@dataclass(frozen=True)
+class AtVersion:
+    """The former way to name a table at a version."""
+
+    conn: Connection
+    datastack: str
+    table: str
+    version: int
+
+
+def at_version(conn: Connection, datastack: str, table: str, version: int) -> AtVersion:
+    return AtVersion(conn, datastack, table, version)

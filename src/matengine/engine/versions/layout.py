@@ -7,6 +7,7 @@ from psycopg import sql
 
 from matengine.engine import datastacks, schemas
 from matengine.engine.annotations import tables
+from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Unit
 from matengine.engine.schemas import BoundColumns, Column
@@ -88,10 +89,14 @@ class Layout:
 
 def layout_of(conn: Connection, table: str, segmentation: str) -> Layout:
     """The layout of an annotation table; raises NotFound for an unknown one."""
-    metadata = tables.get_metadata(conn, table)
+    return of_metadata(tables.get_metadata(conn, table), segmentation)
+
+
+def of_metadata(metadata: TableMetadata, segmentation: str) -> Layout:
+    """The layout of the annotation table of this metadata."""
     columns = schemas.flat_columns(schemas.get(metadata.schema_type))
     return Layout(
-        table,
+        metadata.name,
         segmentation,
         metadata.schema_type,
         metadata.voxel_resolution_nm,

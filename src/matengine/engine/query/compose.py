@@ -1,0 +1,159 @@
+"""Statements out of relations, conditions, columns and pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from psycopg import sql
+
+from matengine.engine.query import filters, joins, values
+from matengine.engine.query.model import Query
+from matengine.engine.query.relation import Relation
+from matengine.engine.query.selecting import Output
+from matengine.errors import Invalid
+
+_LARGEST = 2**63 - 1
+Resolution = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Body:
+    """The rows of a query before any is left out for its place: FROM and WHERE.
+
+    `rows` are the aliases of the relations; `keys` tell rows of the answer apart, and order them.
+    """
+
+    query: Query
+    relations: dict[str, Relation]
+
+    @property
+    def rows(self) -> dict[str, str]:
+        return {name: f"t{place}" for place, name in enumerate(self.relations)}
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(table, column), in the order that rows of answers come in."""
+        return [(name, column) for name, r in self.relations.items() for column in r.key]
+
+    def key(self, name: str, column: str) -> sql.Composable:
+        return self.relations[name].by_name[column].raw(self.rows[name])
+
+    def compose(self) -> sql.Composed:
+        """FROM and WHERE. Raises NotFound, Invalid for filters and joins that are not right."""
+        rows = self.rows
+        conditions = [joins.condition(join, rows, self.relations) for join in self.query.joins]
+        for asked in self.query.filters:
+            if asked.table not in self.relations:
+                raise Invalid(
+                    f"A filter is on '{asked.table}', which the query is not about.",
+                    f"It is about: {', '.join(self.relations)}.",
+                )
+            conditions.append(
+                filters.condition(
+                    rows[asked.table],
+                    self.relations[asked.table],
+                    asked,
+                    half_open=self.query.half_open,
+                )
+            )
+        sources = sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(relation.source, sql.Identifier(rows[name]))
+            for name, relation in self.relations.items()
+        )
+        where = sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions))
+        return sql.SQL("FROM {}").format(sources) + (where if conditions else sql.SQL(""))
+
+
+def counting(body: Body) -> sql.Composed:
+    """How many rows there are, whatever page or sample is asked for."""
+    return sql.SQL("SELECT count(*) AS count ") + body.compose()
+
+
+def selecting(body: Body, outputs: Sequence[Output], wanted: Resolution | None) -> "Selection":
+    """The rows with their columns, positions at a resolution, and their keys behind them."""
+    rows, query = body.rows, body.query
+    listed = [
+        sql.SQL("{} AS {}").format(
+            _scaled(o, body.relations[o.table], rows[o.table], wanted), sql.Identifier(o.name)
+        )
+        for o in outputs
+    ]
+    keys = [body.key(*key) for key in body.keys]
+    listed += [sql.SQL("{} AS {}").format(key, _key_name(place)) for place, key in enumerate(keys)]
+    statement = sql.SQL("SELECT {} ").format(sql.SQL(", ").join(listed)) + body.compose()
+    sample = query.random_sample
+    if sample is None:
+        return Selection(query, statement, tuple(keys), sampled=False)
+    # evenly, and the same rows of the same moment whenever asked
+    dice: sql.Composable = sql.SQL("0")
+    for key in keys:
+        dice = sql.SQL("hashint8extended({}, {})").format(key, dice)
+    statement += sql.SQL(" ORDER BY {}, {} LIMIT {}").format(
+        dice, sql.SQL(", ").join(keys), sql.Literal(_whole(sample, "A sample", least=1))
+    )
+    return Selection(
+        query,
+        sql.SQL("SELECT * FROM ({}) AS s").format(statement),
+        tuple(_key_name(place) for place in range(len(keys))),
+        sampled=True,
+    )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """All rows of an answer; `page` gives those that are asked for."""
+
+    query: Query
+    statement: sql.Composed
+    keys: tuple[sql.Composable, ...]
+    sampled: bool
+
+    def page(self, after: tuple[int, ...] | None) -> sql.Composed:
+        """The rows behind those of a cursor, from `offset` on, `limit` of them."""
+        parts = [self.statement]
+        keys = sql.SQL(", ").join(self.keys)
+        if after is not None:
+            first = self.sampled or not (self.query.joins or self.query.filters)
+            parts.append(
+                sql.SQL("{} ({}) > ({})").format(
+                    sql.SQL("WHERE" if first else "AND"),
+                    keys,
+                    sql.SQL(", ").join(values.literal(pa.int64(), key) for key in after),
+                )
+            )
+        parts.append(sql.SQL("ORDER BY {}").format(keys))
+        if self.query.limit is not None:
+            limit = _whole(self.query.limit, "A limit")
+            parts.append(sql.SQL("LIMIT {}").format(sql.Literal(limit)))
+        if offset := _whole(self.query.offset, "An offset"):
+            parts.append(sql.SQL("OFFSET {}").format(sql.Literal(offset)))
+        return sql.SQL(" ").join(parts)
+
+
+def _key_name(place: int) -> sql.Identifier:
+    return sql.Identifier(f"key {place}")
+
+
+def _whole(number: object, what: str, least: int = 0) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise Invalid(f"{what} is a whole number, {least} or more, not {number!r}.")
+    return min(number, _LARGEST)
+
+
+def _scaled(
+    output: Output, relation: Relation, row: str, wanted: Resolution | None
+) -> sql.Composable:
+    """A column; of a position with one rounding at most, where voxels are whole."""
+    value = output.column.value(row)
+    if output.column.point is None or wanted is None or relation.resolution_nm is None:
+        return value
+    has, wants = relation.resolution_nm[output.column.axis], wanted[output.column.axis]
+    if has == wants:
+        return value
+    if (has / wants).is_integer():
+        return _by(value, "*", has / wants)
+    return _by(_by(value, "*", has), "/", wants)
+
+
+def _by(value: sql.Composable, sign: str, factor: float) -> sql.Composed:
+    return sql.SQL("{} {} {}").format(value, sql.SQL(sign), values.literal(pa.float64(), factor))

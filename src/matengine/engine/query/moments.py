@@ -1,0 +1,75 @@
+"""When: which epoch a version's number or name, "newest" or a time means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from matengine import times
+from matengine.engine import datastacks
+from matengine.engine.query.model import At
+from matengine.engine.versions import catalogue, labels
+from matengine.engine.versions.catalogue import VersionTable
+from matengine.errors import Invalid
+from matengine.storage.connections import Connection
+
+# clocks of clients may be ahead of ours
+AHEAD = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a datastack. `epoch` is the epoch of just that time, None between epochs.
+
+    `tables` are those of the epoch by name. `called` is how to speak of it.
+    """
+
+    datastack: str
+    segmentation: str
+    time: datetime
+    epoch: int | None
+    tables: Mapping[str, VersionTable]
+    called: str
+
+
+def find(conn: Connection, datastack: str, at: At) -> Moment:
+    """The moment that is meant.
+
+    A time to the millisecond at which an epoch was made means that epoch, as long as it is kept.
+    Raises NotFound for an unknown datastack or version, Gone for a version that failed or has
+    expired, Invalid for a time that is naive or has yet to come.
+    """
+    segmentation = datastacks.get(conn, datastack).segmentation.name
+    if isinstance(at, datetime):
+        time = _past(at)
+        epoch = _epoch_at(conn, datastack, time)
+        called = f"'{datastack}' at {times.floor_ms(time).isoformat()}"
+    else:
+        version = (
+            catalogue.version(conn, datastack, at)
+            if isinstance(at, int)
+            else labels.find(conn, datastack, at)
+        )
+        assert version.time is not None  # it is available
+        time, epoch = version.time, version.epoch
+        called = f"Version {version.version} of '{datastack}'"
+    found = [] if epoch is None else catalogue.tables_at(conn, datastack, epoch)
+    tables = {table.table_name: table for table in found}
+    return Moment(datastack, segmentation, time, epoch, tables, called)
+
+
+def _past(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise Invalid("A time needs its zone.", "Give it in UTC.")
+    now = times.now()
+    if at > now + AHEAD:
+        raise Invalid(f"{at.isoformat()} has yet to come.", f"It is {now.isoformat()} now.")
+    return min(at, now)
+
+
+def _epoch_at(conn: Connection, datastack: str, time: datetime) -> int | None:
+    row = conn.execute(
+        "SELECT epoch FROM matengine.epoch WHERE datastack = %s AND time = %s"
+        " AND sealed IS NOT NULL AND collected IS NULL",
+        (datastack, times.floor_ms(time)),
+    ).fetchone()
+    return None if row is None else int(row[0])

@@ -1,0 +1,55 @@
+"""From names to relations: the only way for users, so that every table is authorised."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from matengine.engine import access
+from matengine.engine.access import User
+from matengine.engine.annotations import tables
+from matengine.engine.annotations.tables import TableMetadata
+from matengine.engine.query import moments, relation
+from matengine.engine.query.model import At
+from matengine.engine.query.moments import Moment
+from matengine.engine.query.relation import Relation
+from matengine.engine.versions import layout
+from matengine.errors import Invalid, NotFound, did_you_mean
+from matengine.storage.connections import Connection
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The relations of a query by name, in the order in which it names them."""
+
+    moment: Moment
+    relations: dict[str, Relation]
+
+
+def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user: User) -> Sources:
+    """The relations of these names at a moment, each of which the user may read.
+
+    Raises Forbidden, NotFound for an unknown name, and what `moments.find` raises.
+    """
+    access.check_datastack(user, datastack)
+    moment = moments.find(conn, datastack, at)
+    found = {}
+    for name in names:
+        if moment.epoch is not None and name not in moment.tables:
+            raise NotFound(
+                f"{moment.called} has no table '{name}'.", did_you_mean(name, moment.tables)
+            )
+        metadata = tables.get_metadata(conn, name)
+        access.check_read(user, metadata)
+        found[name] = relation_at(conn, moment, metadata)
+    return Sources(moment, found)
+
+
+def relation_at(conn: Connection, moment: Moment, table: TableMetadata) -> Relation:
+    """A table at a moment, whatever moment that is."""
+    if moment.epoch is None:
+        raise Invalid(
+            f"There is no epoch of {moment.time.isoformat()}, and live answers between epochs"
+            " are not there yet.",
+            "Ask for a version, or at the time of one.",
+        )
+    where = layout.of_metadata(table, moment.segmentation)
+    return relation.of_epoch(where, moment.epoch, moment.tables[table.name].row_count)

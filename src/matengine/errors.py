@@ -24,16 +24,32 @@ class Invalid(MatengineError):
     status = 400
 
 
+class Unprocessable(Invalid):
+    """The input has the right form, but what it says cannot be stored."""
+
+    status = 422
+
+
 class Unauthorized(MatengineError):
-    """Nobody knows who asks."""
+    """Nobody knows who asks. `reason` is CAVE's word for why."""
 
     status = 401
 
+    def __init__(self, message: str, hint: str | None = None, *, reason: str = "no_token") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
 
 class Forbidden(MatengineError):
-    """Whoever asks may not do this."""
+    """Whoever asks may not do this. `data` is what programs want to know of it."""
 
     status = 403
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, data: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.data = data or {}
 
 
 class NotFound(MatengineError):

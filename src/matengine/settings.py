@@ -42,6 +42,17 @@ def load() -> Settings:
     return Settings(url, os.environ.get("MATENGINE_BROKER_URL"), Path(data) if data else None)
 
 
+def auth() -> tuple[str, str]:
+    """How users are known: MATENGINE_AUTH (`off`, or nothing) and MATENGINE_AUTH_URL."""
+    mode = os.environ.get("MATENGINE_AUTH", "").strip().lower()
+    return mode, os.environ.get("MATENGINE_AUTH_URL", "").strip()
+
+
+def token() -> str | None:
+    """The token that this program shows to the other CAVE services it asks, where it has one."""
+    return os.environ.get("MATENGINE_TOKEN", "").strip() or None
+
+
 def use(settings: Settings) -> None:
     """Make these the settings of this process and of the ones it starts."""
     os.environ.update(settings.environment())

@@ -22,7 +22,8 @@ APP = create_app()
 
 
 @pytest.fixture
-def client(av: Any) -> Iterator[FlaskClient]:
+def client(av: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+    monkeypatch.setenv("MATENGINE_AUTH", "off")
     yield create_app(hosts=["lab.example"], origins=["https://viewer.example"]).test_client()
     pools.close_all()
 
@@ -138,12 +139,14 @@ def test_foreign_pages_cannot_write(
     assert ("Access-Control-Allow-Methods" in preflight.headers) == (shown is not None)
 
 
-def test_any_host_where_that_is_wanted(av: Any) -> None:
+def test_any_host_where_that_is_wanted(av: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATENGINE_AUTH", "off")
     client = create_app(hosts=["*"]).test_client()
     assert client.get("/health/live", headers={"Host": "anything"}).status_code == 200
 
 
 def test_hosts_from_the_environment(av: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATENGINE_AUTH", "off")
     monkeypatch.setenv("MATENGINE_HOSTS", "one.example, two.example")
     client = create_app().test_client()
     assert client.get("/version", headers={"Host": "two.example"}).status_code == 200

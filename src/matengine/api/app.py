@@ -10,14 +10,20 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from matengine.api import (
+    auth,
+    auth_routes,
     chunkedgraph,
     chunkedgraph_edits,
     chunkedgraph_log,
+    chunkedgraph_nodes,
     errors,
     guard,
     health,
+    info,
     materialize,
+    schema,
     segmentation,
+    state,
 )
 from matengine.errors import Invalid, did_you_mean
 from matengine.web import status
@@ -30,11 +36,18 @@ BLUEPRINTS: dict[str, tuple[Blueprint, ...]] = {
         chunkedgraph.api,
         chunkedgraph_edits.api,
         chunkedgraph_log.api,
+        chunkedgraph_nodes.api,
     ),
+    "info": (info.api,),
+    "schema": (schema.api,),
+    "state": (state.api,),
+    "auth": (auth_routes.api,),
     "web": (status.page,),
 }
+# what they tell is public
+OPEN_BLUEPRINTS = frozenset({health.api.name, schema.api.name, "openapi"})
 
-# the largest request body, as sent
+# the largest request body, as sent; MATENGINE_MAX_BODY_BYTES changes it
 MAX_BODY_BYTES = 256_000_000
 
 
@@ -58,19 +71,25 @@ def create_app(
         validation_error_callback=errors.invalid_request,
         static_folder=None,
     )
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = _max_body()
     # clients take any redirect for a login page, so no path may cause one
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
+    known = _listed("MATENGINE_HOSTS") if hosts is None else list(hosts)
     guard.install(
-        app,
-        hosts=_listed("MATENGINE_HOSTS") if hosts is None else hosts,
-        origins=_listed("MATENGINE_ORIGINS") if origins is None else origins,
+        app, hosts=known, origins=_listed("MATENGINE_ORIGINS") if origins is None else origins
     )
     errors.install(app)
+    auth.install(
+        app,
+        others=bool(known),
+        without=OPEN_BLUEPRINTS,
+    )
     app.register_api(health.api)
     for service in _services(_listed("MATENGINE_SERVICES") if services is None else services):
+        if service == "auth" and auth.logins(app):
+            continue  # the auth service is elsewhere
         for blueprint in BLUEPRINTS[service]:
             if isinstance(blueprint, APIBlueprint):
                 app.register_api(blueprint)
@@ -86,6 +105,13 @@ def _services(wanted: Iterable[str]) -> list[str]:
         hint = did_you_mean(name, BLUEPRINTS)
         raise Invalid(f"There is no service '{name}' for MATENGINE_SERVICES.", hint)
     return [name for name in BLUEPRINTS if name in named or not named]
+
+
+def _max_body() -> int:
+    text = os.environ.get("MATENGINE_MAX_BODY_BYTES", "").strip()
+    if text and not (text.isdecimal() and int(text)):
+        raise Invalid(f"MATENGINE_MAX_BODY_BYTES cannot be '{text}'.", "Give a number of bytes.")
+    return int(text or MAX_BODY_BYTES)
 
 
 def _listed(variable: str) -> list[str]:

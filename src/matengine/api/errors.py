@@ -1,6 +1,7 @@
 """One shape for every error: {"code", "message", "hint"}."""
 
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from flask import Flask, Response
@@ -26,29 +27,30 @@ def invalid_request(error: ValidationError) -> Response:
         f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    return _answer(400, f"The request does not fit: {'; '.join(faults)}.", None)
+    return answer(400, f"The request does not fit: {'; '.join(faults)}.", None)
 
 
 def _expected(error: MatengineError) -> Response:
-    return _answer(error.status, error.message, error.hint)
+    return answer(error.status, error.message, error.hint)
 
 
 def _http(error: HTTPException) -> Response:
     code = error.code or 500
-    answer = _answer(code, error.description or HTTPStatus(code).phrase, None)
+    told = answer(code, error.description or HTTPStatus(code).phrase, None)
     # what the error itself carries, such as Allow with 405, but not its body's description
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
-            answer.headers[name] = value
-    return answer
+            told.headers[name] = value
+    return told
 
 
 def _unexpected(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
-    return _answer(
+    return answer(
         500, "Something went wrong inside the server.", "The server's log says what it was."
     )
 
 
-def _answer(code: int, message: str, hint: str | None) -> Response:
-    return reply({"code": code, "message": message, "hint": hint}, status=code)
+def answer(code: int, message: str, hint: str | None, **more: Any) -> Response:
+    """An error in that shape; `more` for what clients of CAVE look for beside it."""
+    return reply({"code": code, "message": message, "hint": hint, **more}, status=code)

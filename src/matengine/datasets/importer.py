@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from matengine import settings
 from matengine.datasets.folder import Dataset
-from matengine.engine import datastacks, proofreading
+from matengine.engine import datastacks, info, proofreading
 from matengine.engine.annotations import bulk, receipts, tables
 from matengine.errors import Conflict, NotFound
 from matengine.progress import Progress, quiet
@@ -214,6 +214,7 @@ class _Import:
             ),
             description=self.dataset.datastack.description,
         )
+        info.settle(self.conn, self._name)
 
     def _check_same(self, known: receipts.Receipt) -> None:
         if known.fingerprint != _digest(self.dataset):

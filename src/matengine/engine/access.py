@@ -1,5 +1,6 @@
 """Who may do what: the one place that decides it, for every table on every path."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from matengine.engine.annotations.tables import TableMetadata
@@ -21,8 +22,8 @@ class User:
     name: str
     admin: bool = False
     groups: frozenset[str] = frozenset()
-    datastacks: dict[str, frozenset[str]] = field(default_factory=dict)
-    shared: dict[str, frozenset[str]] = field(default_factory=dict)
+    datastacks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    shared: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 LOCAL = User(1, "local", admin=True)
@@ -33,8 +34,23 @@ def check_datastack(user: User, datastack: str, right: str = "view") -> None:
     """Raise Forbidden where the user may not view (or edit) the datastack."""
     if not user.admin and right not in user.datastacks.get(datastack, frozenset()):
         raise Forbidden(
-            f"You may not {right} the datastack '{datastack}'.", "Ask its administrators."
+            f"You may not {right} the datastack '{datastack}'.",
+            "Ask its administrators.",
+            data={"required_permission": right, "auth_dataset": datastack},
         )
+
+
+def check_aligned_volume(
+    user: User, aligned_volume: str, datastacks: Iterable[str], right: str = "view"
+) -> None:
+    """Raise Forbidden where the user may not do so with any of the volume's datastacks."""
+    if user.admin or any(right in user.datastacks.get(name, frozenset()) for name in datastacks):
+        return
+    raise Forbidden(
+        f"You may not {right} the aligned volume '{aligned_volume}'.",
+        "Ask its administrators.",
+        data={"required_permission": right, "auth_dataset": aligned_volume},
+    )
 
 
 def check_read(user: User, table: TableMetadata) -> None:
@@ -45,6 +61,15 @@ def check_read(user: User, table: TableMetadata) -> None:
 def check_write(user: User, table: TableMetadata) -> None:
     """Raise Forbidden where the user may not write to the annotation table."""
     _check(user, table, table.write_permission, "write to")
+
+
+def check_owner(user: User, table: TableMetadata) -> None:
+    """Raise Forbidden for all but the owner of the annotation table and administrators."""
+    if not user.admin and table.user_id != str(user.user_id):
+        raise Forbidden(
+            f"Only its owner may change the table '{table.name}' itself.",
+            f"It belongs to user {table.user_id}.",
+        )
 
 
 def check_admin(user: User) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from matengine import settings
 from matengine.engine.annotations import changes, tables
 from matengine.errors import Conflict, Invalid, NotFound, Unavailable, did_you_mean
 from matengine.segmentation.chunkedgraph import local
@@ -55,8 +56,7 @@ def create(
     """
     check_name(name, "a datastack")
     check_name(segmentation.name, "a segmentation")
-    if gap_policy not in GAP_POLICIES:
-        raise Invalid(f"'{gap_policy}' is no gap policy.", f"Use one of {', '.join(GAP_POLICIES)}.")
+    _check_policy(gap_policy)
     writers.keep_out(conn)
     if name in names(conn):
         raise Conflict(f"The datastack '{name}' exists already.")
@@ -80,6 +80,25 @@ def create(
     for table in tables.list_tables(conn):
         changes.enqueue_all(conn, table, name)
     return Datastack(name, description, segmentation, gap_policy)
+
+
+def _check_policy(policy: str) -> None:
+    if policy not in GAP_POLICIES:
+        raise Invalid(
+            f"'{policy}' is no gap policy.",
+            did_you_mean(policy, GAP_POLICIES) or f"Use one of {', '.join(GAP_POLICIES)}.",
+        )
+
+
+def set_gap_policy(conn: Connection, name: str, policy: str) -> Datastack:
+    """Settle whether versions with gaps are published, from the next publishing on.
+
+    Versions that there are stay as they are. Raises NotFound, and Invalid for what is no policy.
+    """
+    _check_policy(policy)
+    lock(conn, name)
+    conn.execute("UPDATE matengine.datastack SET gap_policy = %s WHERE name = %s", (policy, name))
+    return get(conn, name)
 
 
 def _refuse_taken(conn: Connection, segmentation: str) -> None:
@@ -170,7 +189,7 @@ def open_graph(conn: Connection, segmentation: Segmentation) -> ChunkedGraph:
     """The chunkedgraph of a segmentation: the embedded one on `conn`, or a server's client."""
     if segmentation.graph == LOCAL:
         return local.LocalGraph(conn, segmentation.name)
-    return HttpGraph(segmentation.graph, segmentation.name)
+    return HttpGraph(segmentation.graph, segmentation.name, token=settings.token())
 
 
 def settle(conn: Connection, segmentation: Segmentation, at: datetime) -> None:

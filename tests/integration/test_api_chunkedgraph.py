@@ -16,6 +16,7 @@ import tensorstore as ts
 from flask.testing import FlaskClient
 
 from matengine.api.app import create_app
+from matengine.engine import datastacks
 from matengine.segmentation.chunkedgraph import local
 from matengine.storage import pools
 from matengine.times import to_ms
@@ -70,11 +71,8 @@ def box(av: Any, tmp_path: Path) -> Iterator[Box]:
     name = av.name
     edges = pa.table({"supervoxel_a": SV[:1], "supervoxel_b": SV[1:2]})
     with av.connect() as conn:
-        conn.execute(
-            "INSERT INTO matengine.segmentation (name, volume, resolution_nm, chunk_size)"
-            " VALUES (%s, %s, %s, %s)",
-            (name, str(tmp_path), list(NM), [8, 8, 8]),
-        )
+        segmentation = datastacks.Segmentation(name, str(tmp_path), list(NM), [8, 8, 8])
+        datastacks.create(conn, f"stack_{name}", segmentation)
         local.create(conn, name, start=START, chunk_size=(8, 8, 8))
         local.load_edges(conn, name, edges, supervoxels=SV)
         local.merge(conn, name, [(SV[1], SV[2])], at=START + SECOND)
@@ -128,13 +126,21 @@ def test_root_of_one(box: Box) -> None:
     # a root is its own root, also once it expired
     old = box.roots[0][0]
     assert box.call("GET", f"node/{old}/root") == {"root_id": old}
-    assert box.client.get(path, query_string={"stop_layer": 2}).status_code == 400
+    # layers between are left out, so the next one upwards answers
+    level2 = box.call("GET", f"node/{SV[0]}/root", stop_layer=2)["root_id"]
+    assert box.call("GET", f"node/{level2}/root", stop_layer=3) == {"root_id": box.roots[3][0]}
+    assert box.call("GET", f"node/{SV[0]}/root", stop_layer=1) == {"root_id": SV[0]}
 
 
 def test_leaves(box: Box) -> None:
     middle = box.roots[2][0]
     assert box.call("GET", f"node/{middle}/leaves") == {"leaf_ids": SV}
-    assert box.call("GET", f"node/{middle}/children") == {"children_ids": SV}
+    parts = box.call("GET", f"node/{middle}/children")["children_ids"]
+    assert [box.call("GET", f"node/{n}/children")["children_ids"] for n in parts] == [
+        [supervoxel] for supervoxel in SV
+    ]
+    assert box.call("GET", f"node/{middle}/leaves", stop_layer=2) == {"leaf_ids": parts}
+    assert box.call("GET", f"node/{parts[1]}/leaves") == {"leaf_ids": SV[1:2]}
     assert box.call("GET", f"node/{SV[0]}/leaves") == {"leaf_ids": SV[:1]}
     assert box.call("GET", f"node/{SV[0]}/children") == {"children_ids": []}
     some = box.call("GET", f"node/{middle}/leaves", bounds="9-17_0-1_0-1", int64_as_str="1")
@@ -235,7 +241,8 @@ def test_valid_nodes(box: Box) -> None:
 
 def test_minimal_covering_nodes(box: Box) -> None:
     found = box.call("POST", "minimal_covering_nodes", {"node_ids": [SV[1], SV[2], SV[3]]})
-    assert sorted(found["node_ids"]) == sorted([SV[1], box.roots[3][3]])
+    level2 = box.call("GET", f"node/{SV[1]}/root", stop_layer=2)["root_id"]
+    assert sorted(found["node_ids"]) == sorted([level2, box.roots[3][3]])
     path = f"/segmentation/api/v1/table/{box.name}/minimal_covering_nodes?as_array=True"
     answer = box.client.post(path, data=json.dumps({"node_ids": SV}))
     assert np.frombuffer(answer.data, "<u8").tolist() == sorted({*box.roots[3]})

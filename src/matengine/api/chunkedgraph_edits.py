@@ -1,22 +1,23 @@
-"""Editing the embedded chunkedgraph: merge, split, undo."""
+"""Proofreading the embedded chunkedgraph: merge, split, undo."""
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from matengine.api.auth import current_user
 from matengine.api.chunkedgraph import TABLE, Table
 from matengine.api.graphs import Source, open_graph
 from matengine.api.wire import flag, ids_in, ids_out, json_body, json_field, reply
+from matengine.engine import proofreading
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.ids import is_supervoxel
 from matengine.segmentation.chunkedgraph.local import Edit, LocalGraph
 from matengine.segmentation.pick import nearest_supervoxel
-
-# the user of record while there are no logins
-USER_ID = 1
+from matengine.times import now
 
 api = APIBlueprint(
     "chunkedgraph_edits",
@@ -29,12 +30,14 @@ api = APIBlueprint(
 @api.post(f"{TABLE}/merge", summary="Join two objects by an edge between two points")
 def merge(path: Table) -> Response:
     """The body: [[id, x, y, z], [id, x, y, z]], x, y, z in nm."""
-    points = _points(json_body())
+    points = points_in(json_body())
     if len(points) != 2:
         raise Invalid("A merge takes two points.", "Send [[id, x, y, z], [id, x, y, z]].")
-    with open_graph(path.table) as (graph, source):
-        ends = _supervoxels(points, graph, source)
-        edit = graph.merge([(ends[0], ends[1])], user_id=USER_ID)
+    with open_graph(path.table, "edit") as (graph, source):
+        ends = supervoxels_of(points, graph, source)
+        edit = proofreading.merge(
+            graph.connection, _datastack(source), [(ends[0], ends[1])], user_id=_user_id()
+        )
     return _done(edit)
 
 
@@ -45,32 +48,44 @@ def split(path: Table) -> Response:
     With "mincut": false the edges between the pairs of a source and a sink are removed instead.
     """
     sides = _sides()
-    with open_graph(path.table) as (graph, source):
-        near, far = (_supervoxels(side, graph, source) for side in (sides.sources, sides.sinks))
-        if sides.mincut:
-            edit = graph.split(sources=near, sinks=far, user_id=USER_ID)
-        elif len(near) != len(far):
+    with open_graph(path.table, "edit") as (graph, source):
+        near, far = (supervoxels_of(side, graph, source) for side in (sides.sources, sides.sinks))
+        if not sides.mincut and len(near) != len(far):
             raise Invalid("Without a minimum cut, sources and sinks are pairs.")
-        else:
-            edit = graph.split(list(zip(near, far, strict=True)), user_id=USER_ID)
+        edges = () if sides.mincut else list(zip(near, far, strict=True))
+        edit = proofreading.split(
+            graph.connection,
+            _datastack(source),
+            edges,
+            sources=near,
+            sinks=far,
+            user_id=_user_id(),
+        )
     return _done(edit)
 
 
 @api.post(f"{TABLE}/graph/split_preview", summary="What a split would leave")
 def split_preview(path: Table) -> Response:
+    """The piece with most sources comes first, then the one with most sinks."""
     sides = _sides()
     with open_graph(path.table) as (graph, source):
-        near, far = (_supervoxels(side, graph, source) for side in (sides.sources, sides.sinks))
+        near, far = (supervoxels_of(side, graph, source) for side in (sides.sources, sides.sinks))
         pieces = graph.preview_split(sources=near, sinks=far)
-    components = [ids_out(piece) for piece in pieces]
-    return reply({"supervoxel_connected_components": components, "illegal_split": len(pieces) < 2})
+        if len(np.unique(graph.roots(near + far, now()))) > 1:
+            raise Invalid("A split needs supervoxels of one object; these are of several.")
+    of_sources = max(pieces, key=lambda piece: np.isin(near, piece).sum())
+    others = [piece for piece in pieces if piece is not of_sources]
+    others.sort(key=lambda piece: -np.isin(far, piece).sum())
+    components = [ids_out(piece) for piece in (of_sources, *others)]
+    legal = bool(others) and np.isin(near, of_sources).all() and np.isin(far, others[0]).all()
+    return reply({"supervoxel_connected_components": components, "illegal_split": not legal})
 
 
 @api.post(f"{TABLE}/undo", summary="Take an operation back by a new one")
 def undo(path: Table) -> Response:
     number = _operation_id()
-    with open_graph(path.table) as (graph, _):
-        edit = graph.undo(number, user_id=USER_ID)
+    with open_graph(path.table, "edit") as (graph, source):
+        edit = proofreading.undo(graph.connection, _datastack(source), number, user_id=_user_id())
     return _done(edit)
 
 
@@ -78,16 +93,13 @@ def undo(path: Table) -> Response:
 def redo(path: Table) -> Response:
     """The body names the operation; what undid it is taken back."""
     number = _operation_id()
-    with open_graph(path.table) as (graph, _):
-        undone = [op for op in graph.list_operations() if op.undo_of == number]
-        if not undone:
-            raise Invalid(f"Operation {number} was not taken back.")
-        edit = graph.undo(undone[-1].operation_id, user_id=USER_ID)
+    with open_graph(path.table, "edit") as (graph, source):
+        edit = proofreading.redo(graph.connection, _datastack(source), number, user_id=_user_id())
     return _done(edit)
 
 
 @dataclass(frozen=True)
-class _Point:
+class Point:
     """A node and a position near it (x, y, z; nm)."""
 
     node: int
@@ -96,12 +108,13 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Sides:
-    sources: list[_Point]
-    sinks: list[_Point]
+    sources: list[Point]
+    sinks: list[Point]
     mincut: bool
 
 
-def _points(content: Any) -> list[_Point]:
+def points_in(content: Any) -> list[Point]:
+    """Points of a body [[id, x, y, z], …]; raises Invalid."""
     listed = content if isinstance(content, list) else []
     points = []
     for entry in listed:
@@ -112,7 +125,7 @@ def _points(content: Any) -> list[_Point]:
             x, y, z = (float(c) for c in entry[1:])
         except (TypeError, ValueError):
             break
-        points.append(_Point(node, (x, y, z)))
+        points.append(Point(node, (x, y, z)))
     if not points or len(points) != len(listed):
         raise Invalid("Points are a list of [id, x, y, z], with x, y, z in nm.")
     return points
@@ -123,10 +136,10 @@ def _sides() -> _Sides:
     if not isinstance(content, dict):
         raise Invalid('A split takes {"sources": [[id, x, y, z], …], "sinks": […]}.')
     mincut = bool(content.get("mincut", True)) and flag("mincut", default=True)
-    return _Sides(_points(content.get("sources")), _points(content.get("sinks")), mincut)
+    return _Sides(points_in(content.get("sources")), points_in(content.get("sinks")), mincut)
 
 
-def _supervoxels(points: list[_Point], graph: LocalGraph, source: Source) -> list[int]:
+def supervoxels_of(points: list[Point], graph: LocalGraph, source: Source) -> list[int]:
     """The points' supervoxels; where a root is named, its supervoxel nearest to the position."""
     return [
         point.node
@@ -134,6 +147,16 @@ def _supervoxels(points: list[_Point], graph: LocalGraph, source: Source) -> lis
         else nearest_supervoxel(source.open_volume(), point.nm, graph.leaves(point.node))
         for point in points
     ]
+
+
+def _datastack(source: Source) -> str:
+    if source.datastack is None:
+        raise Invalid(f"The chunkedgraph '{source.name}' belongs to no datastack.")
+    return source.datastack
+
+
+def _user_id() -> int:
+    return current_user().user_id
 
 
 def _operation_id() -> int:

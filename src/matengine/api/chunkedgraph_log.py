@@ -32,9 +32,10 @@ class RootOf(Table):
 
 
 class UserOperations(BaseModel):
-    """Whose operations, and when, in seconds since 1970."""
+    """Whose operations (0: everybody's), and when, in seconds since 1970."""
 
     user_id: int | None = None
+    include_undo: bool = True
     start_time: str | None = None
     end_time: str | None = None
 
@@ -55,12 +56,14 @@ def operation_details(path: Table) -> Response:
 def user_operations(path: Table, query: UserOperations) -> Response:
     since, until = time_in("start_time"), time_in("end_time")
     with open_graph(path.table) as (graph, _):
-        found = graph.list_operations(user_id=query.user_id, since=since, until=until)
+        found = graph.list_operations(user_id=query.user_id or None, since=since, until=until)
+    if not query.include_undo:
+        found = [operation for operation in found if operation.undo_of is None]
     return reply(
         {
             "operation_id": [operation.operation_id for operation in found],
             "timestamp": [to_ms(operation.at) for operation in found],
-            "user": [_user(operation) for operation in found],
+            "user_id": [_user(operation) for operation in found],
         }
     )
 
@@ -73,18 +76,14 @@ def tabular_change_log_many(path: Table) -> Response:
     """
     roots = ids_in(json_field("root_ids")).tolist()
     with open_graph(path.table) as (graph, _):
-        logs = {root: _history(graph, root) for root in roots}
-        if flag("filtered"):
-            for root, operations in logs.items():
-                inside = graph.leaves(root)
-                logs[root] = [op for op in operations if np.isin(op.edges, inside).any()]
-    return reply({str(root): orjson.dumps(_table(log)).decode() for root, log in logs.items()})
+        tables = {str(root): _table(*_history(graph, root, flag("filtered"))) for root in roots}
+    return reply({root: orjson.dumps(table).decode() for root, table in tables.items()})
 
 
 @api.get(f"{TABLE}/root/<int:root>/change_log", summary="How many edits made a root")
 def change_log(path: RootOf) -> Response:
     with open_graph(path.table) as (graph, _):
-        operations = _history(graph, path.root)
+        operations, _ = _history(graph, path.root, flag("filtered"))
     users: dict[str, dict[str, int]] = {}
     for operation in operations:
         counts = users.setdefault(_user(operation), {"n_splits": 0, "n_mergers": 0})
@@ -105,13 +104,17 @@ def change_log(path: RootOf) -> Response:
 def merge_log(path: RootOf) -> Response:
     """Positions of the edges are not recorded, so `merge_edge_coords` is empty."""
     with open_graph(path.table) as (graph, _):
-        merges = [op for op in _history(graph, path.root) if _is_merge(op)]
+        operations, _ = _history(graph, path.root, flag("filtered"))
+    merges = [operation for operation in operations if _is_merge(operation)]
     edges = [ids_out(edge) for operation in merges for edge in operation.edges]
     return reply({"merge_edges": edges, "merge_edge_coords": []})
 
 
-def _history(graph: LocalGraph, root: int) -> list[Operation]:
-    """The operations that led to a root, by id."""
+def _history(graph: LocalGraph, root: int, filtered: bool) -> tuple[list[Operation], list[int]]:
+    """The operations that led to a root, by id, and the root with all of its ancestors.
+
+    `filtered` leaves out those none of whose edges has an end in the root.
+    """
     before = graph.oldest_timestamp() - timedelta(milliseconds=1)
     ancestors = graph.lineage([root], None, before).nodes
     ids = {
@@ -119,7 +122,11 @@ def _history(graph: LocalGraph, root: int) -> list[Operation]:
         for ancestor, node in ancestors.items()
         if ancestor != root and node.operation_id is not None
     }
-    return graph.operations(sorted(ids))
+    operations = graph.operations(sorted(ids))
+    if filtered:
+        inside = graph.leaves(root)
+        operations = [op for op in operations if np.isin(op.edges, inside).any()]
+    return operations, sorted(ancestors)
 
 
 def _is_merge(operation: Operation) -> bool:
@@ -130,13 +137,16 @@ def _user(operation: Operation) -> str:
     return "" if operation.user_id is None else str(operation.user_id)
 
 
-def _table(operations: list[Operation]) -> dict[str, dict[str, Any]]:
+def _table(operations: list[Operation], family: list[int]) -> dict[str, dict[str, Any]]:
+    """The columns by row number; of new roots those that the asked one came from, or is."""
     columns: dict[str, list[Any]] = {
         "operation_id": [op.operation_id for op in operations],
         "timestamp": [to_ms(op.at) for op in operations],
         "user_id": [_user(op) for op in operations],
         "before_root_ids": [ids_out(op.former_roots) for op in operations],
-        "after_root_ids": [ids_out(op.new_roots) for op in operations],
+        "after_root_ids": [
+            ids_out(op.new_roots[np.isin(op.new_roots, family)]) for op in operations
+        ],
         "is_merge": [_is_merge(op) for op in operations],
         "user_name": [_user(op) for op in operations],
         "user_affiliation": ["" for _ in operations],
@@ -156,6 +166,9 @@ def _details(operation: Operation) -> dict[str, Any]:
         "former_roots": ids_out(operation.former_roots),
         "source_ids": ids_out(operation.sources),
         "sink_ids": ids_out(operation.sinks),
+        # where people clicked is not recorded
+        "source_coords": [],
+        "sink_coords": [],
         edges: [ids_out(edge) for edge in operation.edges],
         "operation_status": 0,
         "operation_ts": str(operation.at),

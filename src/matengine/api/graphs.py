@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from psycopg.rows import class_row
 
+from matengine.api.auth import current_user
+from matengine.engine import access
 from matengine.errors import Invalid, NotFound, Unavailable, did_you_mean
 from matengine.segmentation.chunkedgraph.local import LocalGraph
 from matengine.segmentation.volume import Volume, open_volume
@@ -19,9 +21,11 @@ _places: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Source:
-    """Where a segmentation's voxels are: its volume's address, nm of a voxel, chunk in voxels."""
+    """Whose a segmentation is and where its voxels are: its volume's address, nm of a voxel,
+    chunk in voxels."""
 
     name: str
+    datastack: str | None
     volume: str | None
     resolution_nm: list[float] | None
     chunk_size: list[int] | None
@@ -34,10 +38,11 @@ class Source:
 
 
 @contextmanager
-def open_graph(name: str) -> Iterator[tuple[LocalGraph, Source]]:
+def open_graph(name: str, right: str = "view") -> Iterator[tuple[LocalGraph, Source]]:
     """An embedded chunkedgraph in a transaction that commits with the block.
 
-    Raises NotFound for an unknown name and for a segmentation whose graph is on another server.
+    Raises NotFound for an unknown name and for a segmentation whose graph is on another server,
+    Forbidden where the user of the request has not the right ("view" or "edit").
     """
     place = _places.get(name)
     if place is not None:
@@ -45,6 +50,7 @@ def open_graph(name: str) -> Iterator[tuple[LocalGraph, Source]]:
             with pools.connection(place) as conn:
                 source = _source(conn, name)
                 if source is not None:
+                    _check(source, right)
                     yield LocalGraph(conn, name), source
                     return
         except (NotFound, Unavailable):
@@ -54,6 +60,7 @@ def open_graph(name: str) -> Iterator[tuple[LocalGraph, Source]]:
     with pools.connection(_places[name]) as conn:
         source = _source(conn, name)
         assert source is not None  # it was there a moment ago
+        _check(source, right)
         yield LocalGraph(conn, name), source
 
 
@@ -81,10 +88,21 @@ def _names(volume: str) -> list[str]:
 def _source(conn: Connection, name: str) -> Source | None:
     with conn.cursor(row_factory=class_row(Source)) as cursor:
         return cursor.execute(
-            "SELECT name, volume, resolution_nm, chunk_size FROM matengine.segmentation"
-            " WHERE name = %s AND graph = 'local'",
+            "SELECT s.name, d.name AS datastack, s.volume, s.resolution_nm, s.chunk_size"
+            " FROM matengine.segmentation AS s"
+            " LEFT JOIN matengine.datastack AS d ON d.segmentation = s.name"
+            " WHERE s.name = %s AND s.graph = 'local'",
             (name,),
         ).fetchone()
+
+
+def _check(source: Source, right: str) -> None:
+    """A segmentation is its datastack's; one without is for administrators."""
+    user = current_user()
+    if source.datastack is None:
+        access.check_admin(user)
+    else:
+        access.check_datastack(user, source.datastack, right)
 
 
 @lru_cache(maxsize=16)

@@ -52,6 +52,31 @@ def split(
     return local.split(conn, name, edges, sources=sources, sinks=sinks, at=at, user_id=user_id)
 
 
+def undo(
+    conn: Connection, datastack: str, operation_id: int, *, user_id: int | None = None
+) -> Edit:
+    """Take an operation back by a new one.
+
+    Raises NotFound for an unknown operation, Invalid as `merge` and where nothing of it is left.
+    """
+    return local.undo(conn, _graph(conn, datastack, None), operation_id, user_id=user_id)
+
+
+def redo(
+    conn: Connection, datastack: str, operation_id: int, *, user_id: int | None = None
+) -> Edit:
+    """Do an operation again that was taken back last; raises Invalid where it was not."""
+    name = _graph(conn, datastack, None)
+    undone = [
+        operation.operation_id
+        for operation in local.LocalGraph(conn, name).list_operations()
+        if operation.undo_of == operation_id
+    ]
+    if not undone:
+        raise Invalid(f"Operation {operation_id} was not taken back.")
+    return local.undo(conn, name, undone[-1], user_id=user_id)
+
+
 def replay(conn: Connection, datastack: str, edits: pa.Table, progress: Progress = quiet) -> int:
     """Play a history (columns of a dataset's edits.parquet) at its own times, all or nothing.
 

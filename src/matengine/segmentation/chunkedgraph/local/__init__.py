@@ -1,5 +1,6 @@
 """The embedded chunkedgraph: supervoxels, edges and their edits in PostgreSQL."""
 
+from matengine.segmentation.chunkedgraph.local import nodes
 from matengine.segmentation.chunkedgraph.local.edits import (
     Edit,
     merge,
@@ -30,6 +31,7 @@ __all__ = [
     "load_assignment",
     "load_edges",
     "merge",
+    "nodes",
     "preview_split",
     "relabel",
     "replay",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from matengine.errors import NotFound
 from matengine.segmentation.chunkedgraph.local import edits
 from matengine.segmentation.chunkedgraph.local.arrays import as_ids
+from matengine.segmentation.chunkedgraph.local.level2 import Level2
 from matengine.segmentation.chunkedgraph.local.lineage import (
     ancestors,
     descendants,
@@ -20,6 +21,7 @@ from matengine.segmentation.chunkedgraph.local.operations import (
     list_operations,
     read_operations,
 )
+from matengine.segmentation.chunkedgraph.local.read_working import active_edges
 from matengine.segmentation.chunkedgraph.local.store import Connection, find
 from matengine.segmentation.chunkedgraph.protocol import DeltaRoots, Ids, IdsLike, Lineage
 from matengine.times import from_ms, to_ms
@@ -41,6 +43,7 @@ class LocalGraph:
         meta = self._store.meta()
         self.name = name
         self.n_layers = meta.n_layers
+        self.by_edges = meta.by_edges
         self.chunk_size = meta.chunk_size
         self._start_ms = meta.start_ms
 
@@ -132,6 +135,30 @@ class LocalGraph:
         leaves: Ids = np.sort(found)
         return leaves
 
+    def made(self, roots: IdsLike, until: datetime) -> Ids:
+        """Those of the ids, sorted, that are roots made until a time."""
+        (found,) = self._store.row(
+            "SELECT coalesce(array_agg(r.root_id ORDER BY r.root_id), '{{}}')"
+            " FROM unnest(%s) AS s(id) JOIN {g}.root r ON r.root_id = s.id"
+            " AND r.created_ms <= %s",
+            np.unique(as_ids(roots, "root ids")), to_ms(until),
+        )  # fmt: skip
+        made: Ids = found
+        return made
+
+    def edges(self, root: int) -> tuple[Ids, NDArray[np.float32], Ids]:
+        """The active edges (n, 2) of a root, their affinities (NaN: none) and areas (-1: none).
+
+        Raises NotFound.
+        """
+        (created_ms,) = self.root_timestamps([root]).tolist()
+        a, b, affinity, area = active_edges(self._store, self.leaves(root), created_ms)
+        return np.stack([a, b], axis=1), affinity, area
+
+    def level2(self) -> Level2:
+        """The level-2 nodes; raises Invalid where the graph has none."""
+        return Level2(self._store)
+
     def oldest_timestamp(self) -> datetime:
         """When the graph began: no earlier time has roots."""
         return from_ms(self._start_ms)
@@ -149,6 +176,11 @@ class LocalGraph:
     ) -> list[Operation]:
         """Operations with since <= time < until, by time."""
         return list_operations(self._store, user_id=user_id, since=since, until=until)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection whose transaction this graph is read in."""
+        return self._store.conn
 
     def merge(self, edges: edits.EdgesLike, **options: Any) -> edits.Edit:
         """Add edges; see `edits.merge`."""

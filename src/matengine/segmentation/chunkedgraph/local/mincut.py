@@ -9,9 +9,10 @@ bits, then works on the residual graph with finer steps, until the step is one.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components, maximum_flow
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from matengine.errors import Invalid
+from matengine.segmentation.chunkedgraph.local.components import components
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -54,7 +55,7 @@ def minimum_cut(
     near[breadth_first_order(residual, _SOURCE, return_predecessors=False)] = True
     # what is neither reached nor connected to the sinks was cut off for nothing
     loose = near[a] | near[b]
-    parts = _components(count, a[~loose], b[~loose])
+    parts = components(count, a[~loose], b[~loose])
     near |= parts != parts[_SINK]
     cut: Mask = near[a] != near[b]
     return cut
@@ -62,7 +63,7 @@ def minimum_cut(
 
 def _contract(n: int, a: Index, b: Index, solid: Mask, sources: Index, sinks: Index) -> Index:
     """New node numbers: the sources are 0, the sinks 1, nodes joined by `solid` edges one."""
-    body = _components(n, a[solid], b[solid])
+    body = components(n, a[solid], b[solid])
     if np.intersect1d(body[sources], body[sinks]).size:
         raise Invalid(
             "The sources and sinks lie in pieces of one supervoxel, which no cut can part."
@@ -74,12 +75,6 @@ def _contract(n: int, a: Index, b: Index, solid: Mask, sources: Index, sinks: In
     number[others] = 2 + np.arange(len(others))
     contracted: Index = number[body]
     return contracted
-
-
-def _components(n: int, a: Index, b: Index) -> Index:
-    links = coo_array((np.ones(len(a), bool), (a, b)), shape=(n, n))
-    labels: Index = connected_components(links, directed=False)[1].astype(np.int64)
-    return labels
 
 
 def _integers(weights: NDArray[np.float64]) -> Index:

@@ -49,6 +49,24 @@ def known_members(store: Store, supervoxels: Ids) -> tuple[Ids, Ids]:
     )
 
 
+def active_edges(
+    store: Store, supervoxels: Ids, at_ms: int
+) -> tuple[Ids, Ids, NDArray[np.float32], Ids]:
+    """The edges a < b that were active at a time and whose `a` is one of the supervoxels.
+
+    With affinity (NaN: none) and area (NONE: none).
+    """
+    a, b, affinity, area = store.row(
+        "SELECT coalesce(array_agg(e.a), '{{}}'), coalesce(array_agg(e.b), '{{}}'),"
+        " coalesce(array_agg(coalesce(e.affinity, 'NaN')), '{{}}'),"
+        " coalesce(array_agg(coalesce(e.area, -1)), '{{}}')"
+        " FROM unnest(%s) AS s(id) CROSS JOIN LATERAL"
+        "  (SELECT * FROM {g}.edge WHERE a = s.id AND from_ms <= %s AND to_ms > %s OFFSET 0) AS e",
+        supervoxels, at_ms, at_ms,
+    )  # fmt: skip
+    return a, b, affinity, area
+
+
 def _objects(store: Store, some: Ids) -> tuple[dict[int, int], dict[int, list[int]]]:
     """All fragments of the objects of some fragments: fragment -> root and root -> fragments."""
     every, roots = store.row(

@@ -42,6 +42,9 @@ CREATE TABLE {g}.edge (
   a bigint NOT NULL, b bigint NOT NULL, affinity real, area bigint,
   from_ms bigint NOT NULL, to_ms bigint NOT NULL,
   PRIMARY KEY (a, b, from_ms), CHECK (a < b), CHECK (from_ms < to_ms)) WITH (fillfactor = 90);
+CREATE TABLE {g}.touch (           -- an edit added or removed edges of the supervoxel
+  number bigint PRIMARY KEY, supervoxel_id bigint NOT NULL, at_ms bigint NOT NULL,
+  UNIQUE (supervoxel_id, at_ms));
 CREATE TABLE {g}.member (
   supervoxel_id bigint NOT NULL, fragment bigint NOT NULL,
   from_ms bigint NOT NULL, to_ms bigint NOT NULL,

@@ -9,11 +9,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.ids import root_ids
+from matengine.segmentation.chunkedgraph.local.components import components
 from matengine.segmentation.chunkedgraph.local.mincut import minimum_cut
 from matengine.segmentation.chunkedgraph.protocol import Ids
 
@@ -130,7 +129,7 @@ class WorkingSet:
         if change.strict and np.any(root_a == root_b):
             raise Invalid("The supervoxels must belong to different objects.")
         a, b = np.searchsorted(touched, root_a), np.searchsorted(touched, root_b)
-        group = _components(len(touched), a, b)
+        group = components(len(touched), a, b)
         if change.strict and group.max() > 0:
             raise Invalid("The edges of a merge must join all their objects into one.")
         self._switch(numbers[~self.active[numbers]], True, change.at_ms)
@@ -188,7 +187,7 @@ class WorkingSet:
         inner = self._inner_edges(members)
         kept = inner[~cut[inner]]
         place = self._places(members)
-        return _components(len(members), place[self.a[kept]], place[self.b[kept]])
+        return components(len(members), place[self.a[kept]], place[self.b[kept]])
 
     def _regroup(self, members: Ids, labels: Ids, touched: Ids, change: Change) -> Ids:
         """Give each label's supervoxels a new root; the most of a fragment stay in it."""
@@ -271,9 +270,3 @@ class WorkingSet:
 
     def _retire(self, roots: Ids, change: Change) -> None:
         self.log.retired.update(dict.fromkeys(roots.tolist(), (change.at_ms, change.operation_id)))
-
-
-def _components(n: int, a: Ids, b: Ids) -> Ids:
-    links = coo_array((np.ones(len(a), bool), (a, b)), shape=(n, n))
-    labels: Ids = connected_components(links, directed=False)[1].astype(np.int64)
-    return labels

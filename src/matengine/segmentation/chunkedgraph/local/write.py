@@ -50,6 +50,7 @@ def write(store: Store, working: WorkingSet, outcomes: Sequence[Outcome]) -> Non
     _write_members(store, spans(working.log.members))
     _write_fragments(store, spans(working.log.fragments))
     _write_edges(store, working, spans(working.log.edges))
+    _write_touches(store, working)
     _write_roots(store, working)
     _write_operations(store, outcomes)
 
@@ -89,6 +90,26 @@ def _write_edges(store: Store, working: WorkingSet, rows: Spans) -> None:
         "area": pa.array(area, mask=area == NONE),
     }
     store.copy("edge", columns | _times(rows))
+
+
+def _write_touches(store: Store, working: WorkingSet) -> None:
+    """The supervoxels at the ends of the edges that each edit switched, numbered as they come."""
+    touched, times = [], []
+    for numbers, _, at_ms in working.log.edges:
+        ends = np.concatenate([working.a[numbers], working.b[numbers]])
+        touched.append(working.supervoxels[np.unique(ends)])
+        times.append(np.full(len(touched[-1]), at_ms, np.int64))
+    if touched:
+        supervoxels = np.concatenate(touched)
+        (last,) = store.row("SELECT coalesce(max(number), 0) FROM {g}.touch")
+        store.copy(
+            "touch",
+            {
+                "number": last + 1 + np.arange(len(supervoxels), dtype=np.int64),
+                "supervoxel_id": supervoxels,
+                "at_ms": np.concatenate(times),
+            },
+        )
 
 
 def _times(rows: Spans) -> dict[str, Ids]:

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,11 @@ import psycopg
 import pyarrow as pa
 import pytest
 import tensorstore as ts
+from caveclient.auth import AuthClient
+from caveclient.chunkedgraph import ChunkedGraphClient
 from flask.testing import FlaskClient
+from requests import HTTPError
+from werkzeug.serving import make_server
 
 from matengine.api.app import create_app
 from matengine.engine import datastacks
@@ -37,6 +43,10 @@ class Box:
     name: str
     roots: dict[int, list[int]]  # second -> root of each supervoxel
     url: str
+
+    @property
+    def path(self) -> str:
+        return f"/segmentation/api/v1/table/{self.name}"
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """JSON without a content type, as clients send it."""
@@ -386,3 +396,131 @@ def test_graph_that_moved_is_found_again(box: Box) -> None:
     with psycopg.connect(box.url, autocommit=True) as conn:
         conn.execute("UPDATE matengine.segmentation SET graph = 'local'")
     assert box.client.get(path).status_code == 200
+
+
+# ── level-2 nodes, paths, and the client itself ──────────────────────────────
+
+
+def test_level2_graph_and_paths(box: Box) -> None:
+    whole = box.roots[2][0]
+    parts = [box.call("GET", f"node/{s}/root", stop_layer=2)["root_id"] for s in SV]
+    # b and c were touched by the split, so these are of now: a--b and c--d
+    a_b, c_d = box.roots[3][0], box.roots[3][3]
+    assert box.call("GET", f"node/{a_b}/lvl2_graph") == {"edge_graph": [sorted(parts[:2])]}
+    then = box.call("GET", f"node/{whole}/children")["children_ids"]
+    edges = box.call("GET", f"node/{whole}/lvl2_graph")["edge_graph"]
+    assert sorted(edges) == sorted(sorted([then[i], then[i + 1]]) for i in range(3))
+    assert (set(then) & set(parts)) == {parts[0], parts[3]}
+    inside = box.call("GET", f"node/{whole}/lvl2_graph", bounds="8-17_0-1_0-1", int64_as_str="1")
+    assert [set(map(int, edge)) for edge in inside["edge_graph"]] == [set(then[1:3])]
+    sub = box.call("GET", f"node/{whole}/subgraph", bounds="0-16_0-8_0-8")
+    assert sub == {"nodes": [SV[:2]], "affinities": [None], "areas": [0]}
+
+    # an expired part has no root now, but it had one, and its supervoxels
+    assert box.client.get(f"{box.path}/node/{then[1]}/root").status_code == 404
+    at = seconds(START + 2 * SECOND)
+    assert box.call("GET", f"node/{then[1]}/root", timestamp=at) == {"root_id": whole}
+    assert box.call("GET", f"node/{then[1]}/leaves") == {"leaf_ids": [SV[1]]}
+    assert box.client.get(f"{box.path}/node/{then[1] + 77}/leaves").status_code == 404
+    early = seconds(START + 2 * SECOND - MS)
+    valid = box.call("GET", "valid_nodes", {"node_ids": [*then, 5]}, end_timestamp=early)
+    assert valid == {"valid_roots": sorted({then[0], then[1]})}
+
+    ends = [[c_d, 175.0, 40, 80], [c_d, 315.0, 40, 80]]
+    found = box.call("POST", "graph/find_path", ends, precision_mode="False")
+    assert found["l2_path"] == parts[2:]
+    assert found["centroids_list"] == [[200.0, 40.0, 80.0], [280.0, 40.0, 80.0]]
+    ends[1] = [a_b, 5.0, 40, 80]
+    path = f"{box.path}/graph/find_path"
+    assert box.client.post(path, data=json.dumps(ends)).status_code == 400
+
+
+def test_caveclient(box: Box) -> None:
+    """Each method of the client that a server without meshes can serve."""
+    with listening(box.client.application) as url:
+        client = ChunkedGraphClient(url, box.name, AuthClient(token=None, server_address=url))
+        _ask_everything(client, box)
+
+
+def _ask_everything(client: ChunkedGraphClient, box: Box) -> None:
+    whole, (a_b, _, _, c_d) = box.roots[2][0], box.roots[3]
+    then, now = START + 2 * SECOND, datetime.now(UTC)
+    assert client.base_resolution == list(NM)
+    assert client.get_oldest_timestamp() == START
+    assert client.get_roots(SV).tolist() == box.roots[3]
+    assert client.get_roots(SV, timestamp=then).tolist() == box.roots[2]
+    assert client.get_root_id(SV[0]) == a_b
+    level2 = [int(client.get_root_id(s, level2=True)) for s in SV]
+    assert client.get_roots(SV, stop_layer=2).tolist() == level2
+    assert client.get_roots(level2).tolist() == box.roots[3]
+    assert client.get_leaves(whole).tolist() == SV
+    assert client.get_leaves(a_b, stop_layer=2).tolist() == level2[:2]
+    box_of_b = np.array([[8, 16], [0, 8], [0, 8]])
+    assert client.get_leaves(whole, bounds=box_of_b).tolist() == [SV[1]]
+    many = client.get_leaves_many([a_b, level2[2]], bounds=box_of_b)
+    assert {k: v.tolist() for k, v in many.items()} == {a_b: [SV[1]], level2[2]: []}
+    assert client.get_children(a_b).tolist() == level2[:2]
+    assert client.get_minimal_covering_nodes([*SV[:3]]).tolist() == [a_b, level2[2]]
+    assert client.level2_chunk_graph(a_b) == [sorted(level2[:2])]
+    assert client.level2_chunk_graph(a_b, bounds=box_of_b) == []
+    assert client.get_subgraph(a_b, None)[0].tolist() == [SV[:2]]
+    assert (
+        client.find_path(c_d, np.array([175, 40, 80]), np.array([315, 40, 80]))[1].tolist()
+        == (level2[2:])
+    )
+
+    assert client.is_latest_roots([a_b, whole]).tolist() == [True, False]
+    assert client.is_latest_roots([a_b, whole], timestamp=then).tolist() == [False, True]
+    assert (
+        client.is_valid_nodes([a_b, level2[0], SV[0], 5, -1]).tolist() == [True] * 3 + [False] * 2
+    )
+    assert client.get_root_timestamps([whole])[0] == then
+    last = client.get_root_timestamps([whole], latest=True, timestamp=now)
+    assert last[0] == START + 3 * SECOND - MS
+    assert set(client.get_latest_roots(box.roots[0][3])) == {a_b, c_d}
+    assert set(client.get_original_roots(c_d)) == set(box.roots[0])
+    assert len(client.get_lineage_graph([a_b, c_d], as_nx_graph=True)) == 7
+    old, new = client.get_delta_roots(then + MS, now)
+    assert (old.tolist(), sorted(new)) == ([whole], sorted({a_b, c_d}))
+    assert client.get_past_ids([a_b], then, now)["past_id_map"] == {a_b: [whole]}
+    best, share = client.suggest_latest_roots(whole, return_all=True, return_fraction_overlap=True)
+    assert (set(best.tolist()), share.tolist()) == ({a_b, c_d}, [0.5, 0.5])
+
+    assert client.get_change_log(a_b)["operations_ids"] == [1, 3]
+    assert client.get_change_log(a_b, filtered=False)["operations_ids"] == [1, 2, 3]
+    log = client.get_tabular_change_log([a_b])[a_b]
+    assert log["after_root_ids"].tolist() == [[box.roots[1][0]], [a_b]]
+    assert log["is_merge"].tolist() == [True, False]
+    assert client.get_merge_log(a_b)["merge_edges"] == [[SV[1], SV[2]], [SV[2], SV[3]]]
+    assert client.get_user_operations(0, START)["operation_id"].tolist() == [1, 2, 3]
+    assert set(client.get_operation_details([1, 2])) == {"1", "2"}
+
+    points = [[0, 0, 0]], [[0, 0, 0]], a_b, [SV[0]], [SV[1]]
+    assert client.preview_split(*points) == ([SV[0]], [SV[1]], True)
+    number, parted = client.execute_split(*points)
+    assert (number, len(parted)) == (4, 2)
+    again = client.undo_operation(4)["new_root_ids"]
+    assert client.get_user_operations(1, START)["operation_id"].tolist() == [4, 5]
+    assert client.get_user_operations(0, START, include_undo=False).shape == (4, 3)
+    done = client.do_merge([SV[1], SV[2]], [[1, 1, 1], [2, 1, 1]], resolution=NM)
+    assert client.get_leaves(done["new_root_ids"][0]).tolist() == SV
+    for refused in (
+        lambda: client.do_merge(SV[:2], np.zeros((2, 3))),  # one object
+        lambda: client.execute_split([[0] * 3], [[0] * 3], again[0], [SV[0]], [SV[0]]),
+    ):
+        with pytest.raises(HTTPError, match="400"):
+            refused()
+    assert client.get_user_operations(0, START)["operation_id"].max() == 6
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -8,6 +8,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from matengine.api.graphs import Source, open_graph
+from matengine.api.volume import address
 from matengine.api.wire import reply
 from matengine.segmentation.chunkedgraph.ids import (
     DEFAULT_N_LAYERS,
@@ -50,7 +51,7 @@ def _info(graph: LocalGraph, source: Source, volume: Volume | None) -> dict[str,
         # the supervoxels' scale first: clients take the first as the graph's
         scales = list(volume.info["scales"])
         scales.insert(0, scales.pop(volume.scale.index))
-        voxels = volume.info | {"scales": scales, "data_dir": _address(volume)}
+        voxels = volume.info | {"scales": scales, "data_dir": address(source.name, volume)}
     return voxels | {
         "app": {"supported_api_versions": [0, 1]},
         "chunks_start_at_voxel_offset": True,
@@ -66,7 +67,3 @@ def _info(graph: LocalGraph, source: Source, volume: Volume | None) -> dict[str,
         "sharded_mesh": True,
     }
 
-
-def _address(volume: Volume) -> str:
-    folder = volume.location.folder
-    return volume.url if folder is None else f"precomputed://{folder.as_uri()}"

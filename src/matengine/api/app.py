@@ -24,6 +24,7 @@ from matengine.api import (
     schema,
     segmentation,
     state,
+    volume,
 )
 from matengine.errors import Invalid, did_you_mean
 from matengine.web import status
@@ -33,6 +34,7 @@ BLUEPRINTS: dict[str, tuple[Blueprint, ...]] = {
     "materialize": materialize.BLUEPRINTS,
     "chunkedgraph": (
         segmentation.api,
+        volume.api,
         chunkedgraph.api,
         chunkedgraph_edits.api,
         chunkedgraph_log.api,

@@ -2,9 +2,7 @@
 
 import gzip
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,8 +16,8 @@ import tensorstore as ts
 from caveclient.auth import AuthClient
 from caveclient.chunkedgraph import ChunkedGraphClient
 from flask.testing import FlaskClient
+from listening import listening
 from requests import HTTPError
-from werkzeug.serving import make_server
 
 from matengine.api.app import create_app
 from matengine.engine import datastacks
@@ -266,7 +264,8 @@ def test_info(box: Box, tmp_path: Path) -> None:
     info = box.client.get(f"/segmentation/table/{box.name}/info").json
     assert info is not None
     assert info["scales"][0]["resolution"] == list(NM)
-    assert info["data_dir"] == f"precomputed://{tmp_path.as_uri()}"
+    # a volume on this disk is read through this server
+    assert info["data_dir"] == f"precomputed://http://localhost/segmentation/volume/{box.name}"
     assert info["app"] == {"supported_api_versions": [0, 1]}
     assert info["graph"]["chunk_size"] == [8, 8, 8]
     assert info["graph"]["n_layers"] == box.roots[0][0] >> 56
@@ -511,16 +510,3 @@ def _ask_everything(client: ChunkedGraphClient, box: Box) -> None:
         with pytest.raises(HTTPError, match="400"):
             refused()
     assert client.get_user_operations(0, START)["operation_id"].max() == 6
-
-
-@contextmanager
-def listening(app: Any) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

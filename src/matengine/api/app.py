@@ -10,6 +10,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from matengine.api import (
+    annotation,
     auth,
     auth_routes,
     chunkedgraph,
@@ -40,6 +41,7 @@ BLUEPRINTS: dict[str, tuple[Blueprint, ...]] = {
         chunkedgraph_log.api,
         chunkedgraph_nodes.api,
     ),
+    "annotation": annotation.BLUEPRINTS,
     "info": (info.api,),
     "schema": (schema.api,),
     "state": (state.api,),

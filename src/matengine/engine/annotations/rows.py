@@ -18,7 +18,7 @@ from matengine.engine import schemas
 from matengine.engine.annotations import ids, layout, tables
 from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.schemas import Kind
-from matengine.errors import Conflict, Invalid, NotFound
+from matengine.errors import Conflict, Invalid, NotFound, Unprocessable
 from matengine.storage import writers
 from matengine.storage.atomic import atomic
 from matengine.storage.connections import Connection
@@ -145,7 +145,7 @@ def refuse_missing_targets(conn: Connection, reference_table: str, targets: Sequ
     """Raise Invalid where the reference table has not all of these ids."""
     missing = set(targets) - set(ids.taken(conn, reference_table, list(set(targets))))
     if missing:
-        raise Invalid(
+        raise Unprocessable(
             f"The reference table '{reference_table}' has no row of id {ids.named(list(missing))}."
         )
 
@@ -166,7 +166,7 @@ def _flat(metadata: TableMetadata, rows: Sequence[Nested], user: int | None) -> 
         flat.append(checked)
     if faults:
         more = [f"… and {len(faults) - _SHOWN} more rows."] if len(faults) > _SHOWN else []
-        raise Invalid("\n".join(faults[:_SHOWN] + more))
+        raise Unprocessable("\n".join(faults[:_SHOWN] + more))
     return flat
 
 

@@ -23,6 +23,9 @@ LEASE_S = 15  # a dead worker's unit goes to another after this
 BEAT_S = 4
 RESEND_S = 20  # a message not taken up by then is thought lost
 MAX_ATTEMPTS = 5
+# Messages that a run may have out: enough for many workers, few enough that none waits in its queue
+# so long that it is thought lost and sent again, which would make the queue longer still.
+WINDOW = 100
 
 
 @dataclass(frozen=True)
@@ -204,21 +207,27 @@ def stop(conn: Connection, run_id: int) -> None:
 def to_send(conn: Connection) -> list[tuple[int, str]]:
     """The units of running runs whose message must go out, now marked as sent, with their kinds.
 
-    Commits. These are new units, units whose message seems lost and units whose worker seems dead.
+    Commits. These are new units, units whose message seems lost and units whose worker seems dead;
+    no more than WINDOW of a run are out at a time, the others follow as these are done.
     """
     rows = conn.execute(
         """
+        WITH unfinished AS (
+          SELECT f.unit_id, row_number() OVER (
+            PARTITION BY f.run_id ORDER BY f.sent IS NULL, f.unit_id) AS place
+          FROM matengine.unit AS f JOIN matengine.run AS r USING (run_id)
+          WHERE r.status = 'running' AND f.state IN ('ready', 'working'))
         UPDATE matengine.unit AS u SET sent = now()
         WHERE u.unit_id IN (
-          SELECT f.unit_id FROM matengine.unit AS f JOIN matengine.run AS r USING (run_id)
-          WHERE r.status = 'running' AND f.state IN ('ready', 'working')
+          SELECT f.unit_id FROM matengine.unit AS f JOIN unfinished AS o USING (unit_id)
+          WHERE o.place <= %s AND f.state IN ('ready', 'working')
             AND (f.lease_until IS NULL OR f.lease_until < now())
             AND (f.sent IS NULL OR f.sent < now() - make_interval(secs =>
                    CASE f.state WHEN 'ready' THEN %s ELSE %s END))
           FOR UPDATE OF f SKIP LOCKED)
         RETURNING u.unit_id, u.kind
         """,
-        (RESEND_S, BEAT_S),
+        (WINDOW, RESEND_S, BEAT_S),
     ).fetchall()
     conn.commit()
     return sorted(rows)

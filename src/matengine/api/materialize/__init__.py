@@ -1,5 +1,5 @@
 """The materialization API as CAVE's clients know it: versions, their tables, queries."""
 
-from matengine.api.materialize import service, tables, versions
+from matengine.api.materialize import queries, service, tables, versions
 
-BLUEPRINTS = (service.api, versions.api, tables.api)
+BLUEPRINTS = (service.api, versions.api, tables.api, queries.api)

@@ -1,8 +1,12 @@
 """Headers that an answer carries for people and programs, within what HTTP allows."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Response
+
+from matengine.engine.query.answer import Plan
+from matengine.engine.query.model import Query
 
 # proxies refuse answers whose headers exceed a few KB in all
 MOST_NAMES = 3000
@@ -13,11 +17,30 @@ def warn(answer: Response, text: str) -> None:
     """Add a `Warning` line, which CAVE's client logs: plain text of one line."""
     line = " ".join(text.split())
     if len(line) > MOST_WARNING:
-        line = f"{line[:MOST_WARNING]}…"
+        line = f"{line[:MOST_WARNING]}..."
     answer.headers.add("Warning", line.encode("ascii", "backslashreplace").decode())
 
 
-def name_columns(answer: Response, names: Mapping[str, Mapping[str, str]]) -> None:
+def describe(answer: Response, plan: Plan, query: Query, end: Mapping[str, Any]) -> None:
+    """Say what is known of an answer before its rows.
+
+    `dataframe_resolution` and `column_names` are CAVE's; `matengine-total` is the number of rows
+    without limit and filters, and what begins so is what `end` says: `rows`, `truncated`,
+    `cursor`.
+    """
+    resolution = plan.resolution_nm or query.resolution_nm
+    if resolution is not None:
+        answer.headers["dataframe_resolution"] = ", ".join(str(float(nm)) for nm in resolution)
+    _name_columns(answer, plan.names)
+    if plan.total is not None and not query.count:
+        answer.headers["matengine-total"] = str(plan.total)
+    for name, value in end.items():
+        if value is not None:
+            told = str(value).lower() if isinstance(value, bool) else str(value)
+            answer.headers[f"matengine-{name}"] = told
+
+
+def _name_columns(answer: Response, names: Mapping[str, Mapping[str, str]]) -> None:
     """Tell which output column each table's column became, as Python writes such a mapping.
 
     Left out where it is too long for a header; the Arrow schema's metadata has it always.

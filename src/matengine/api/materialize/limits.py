@@ -2,9 +2,13 @@
 
 import os
 
+from flask import request
+
 from matengine.errors import Invalid
 
 ROWS_VARIABLE = "MATENGINE_QUERY_LIMIT"
+# from the question to the last row; whoever reads slowly needs it for the rows
+ANSWER_S = 1800.0
 # a reader that takes nothing of a piece for so long has gone, or is meant to look so
 SEND_TIMEOUT_S = 60.0
 
@@ -19,3 +23,10 @@ def most_rows() -> int | None:
             f"{ROWS_VARIABLE} is '{text}', not a number of rows.", "Leave it out: no cap."
         )
     return int(text)
+
+
+def bound_sending() -> None:
+    """Cut off whoever sent this request once they take nothing of the answer for too long."""
+    socket = request.environ.get("gunicorn.socket")
+    if socket is not None:
+        socket.settimeout(SEND_TIMEOUT_S)

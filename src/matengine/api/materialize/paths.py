@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field
 
 from matengine.api.auth import current_user
 from matengine.api.places import open_datastack
-from matengine.engine import access, datastacks
+from matengine.engine import access
+from matengine.engine.access import User
+from matengine.engine.datastacks import Datastack
 from matengine.engine.versions import labels
 from matengine.engine.versions.catalogue import Version
 from matengine.storage.connections import Connection
@@ -59,13 +61,15 @@ class LiveTablePath(DatastackPath):
 
 
 @contextmanager
-def open_for_viewing(datastack: str) -> Iterator[tuple[Connection, datastacks.Datastack]]:
-    """A datastack that the user of this request may view, on a connection for the block.
+def open_for_viewing(
+    datastack: str, user: User | None = None
+) -> Iterator[tuple[Connection, Datastack]]:
+    """A datastack that a user, by default who sent this request, may view, on a connection.
 
     Raises NotFound and Forbidden.
     """
     with open_datastack(datastack) as (conn, found):
-        access.check_datastack(current_user(), datastack)
+        access.check_datastack(user or current_user(), datastack)
         yield conn, found
 
 
@@ -87,4 +91,4 @@ def reference_of(given: str) -> labels.Reference:
 
 def wire_time(time: datetime | None) -> str | None:
     """An aware time as CAVE's clients parse it: UTC without a zone, always six digits."""
-    return time and time.strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%f")

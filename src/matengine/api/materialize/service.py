@@ -8,7 +8,6 @@ from flask_openapi3.blueprint import APIBlueprint
 from matengine.api.materialize import limits
 from matengine.api.materialize.paths import API, PREFIX, TAG, ApiPath
 from matengine.api.wire import reply
-from matengine.storage.pools import STATEMENT_TIMEOUT_S
 
 # clients choose what they may ask by this version of CAVE's MaterializationEngine
 SPOKEN = "5.26.4"
@@ -40,7 +39,7 @@ def get_limits(path: ApiPath) -> Response:
     return reply(
         {
             "rows": limits.most_rows(),
-            "statement_seconds": STATEMENT_TIMEOUT_S,
+            "answer_seconds": limits.ANSWER_S,
             "send_seconds": limits.SEND_TIMEOUT_S,
         }
     )

@@ -9,7 +9,7 @@ with answer.stream(conn, asked) as batches:
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -92,7 +92,7 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
     after = None
     if query.after is not None:
         after = cursors.read(query.after, draft.basis, len(draft.keys))
-    return Plan(**{**vars(draft), "statement": selection.page(after)})
+    return replace(draft, statement=selection.page(after))
 
 
 @contextmanager

@@ -1,0 +1,194 @@
+"""Queries answered over HTTP: planned, looked at ahead, then streamed batch by batch.
+
+What can be said before the rows are there goes into headers. The end of an Arrow stream says how
+it ended, whatever its length.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version as software
+from typing import Any
+
+import structlog
+from flask import Response, request
+
+from matengine.api.auth import current_user
+from matengine.api.materialize import arrow_out, headers, json_out, limits
+from matengine.api.materialize.bodies import Arguments
+from matengine.api.materialize.page import Page
+from matengine.api.materialize.paths import open_for_viewing
+from matengine.engine.access import User
+from matengine.engine.annotations import tables
+from matengine.engine.query import answer
+from matengine.engine.query.answer import Plan
+from matengine.engine.query.model import At, Query
+from matengine.engine.query.outdated import outdated, roots_asked_for
+from matengine.engine.versions import catalogue
+from matengine.errors import MatengineError, NotFound
+from matengine.storage.connections import Connection
+
+log = structlog.get_logger(__name__)
+
+# no more than this at a time, so that the time in which a reader must take it means something
+PIECE_BYTES = 256 * 1024
+# root ids of a filter that are looked into where nothing was found
+MOST_ROOTS = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query as it came: at which moment, whose, and how the answer shall come."""
+
+    datastack: str
+    at: At
+    time: datetime
+    query: Query
+    arguments: Arguments
+    user: User
+
+
+def respond(datastack: str, at: At, time: datetime, query: Query, arguments: Arguments) -> Response:
+    """The answer to a query at a moment, whose time is `time`.
+
+    Raises what `answer.plan` raises; nothing has been sent then.
+    """
+    asked = Asked(datastack, at, time, _capped(query), arguments, current_user())
+    with ExitStack() as held:
+        with open_for_viewing(datastack) as (conn, _):
+            plan = answer.plan(conn, datastack, at, asked.query, asked.user)
+            notices = _notices(conn, plan)
+            tag = _tag(conn, asked, plan)
+            if tag and request.if_none_match.contains_weak(tag):
+                return _tagged(Response(status=304), tag)
+            reader = held.enter_context(answer.stream(conn, plan, limits.ANSWER_S))
+        page = Page(reader, asked.query.limit)
+        page.look_ahead()
+        end = _end(asked, plan, page) if page.ended else {}
+        response = _body(asked, plan, page, end)
+        response.call_on_close(held.pop_all().close)
+    headers.describe(response, plan, asked.query, end)
+    for text in [*notices, *_warnings(asked, page, end)]:
+        headers.warn(response, text)
+    return _tagged(response, tag)
+
+
+def _capped(query: Query) -> Query:
+    most = limits.most_rows()
+    if query.count or most is None or (query.limit is not None and query.limit <= most):
+        return query
+    return replace(query, limit=most)
+
+
+def _body(asked: Asked, plan: Plan, page: Page, end: dict[str, Any]) -> Response:
+    """The rows, not read yet beyond those looked at ahead."""
+    limits.bound_sending()
+    if asked.arguments.return_pyarrow:
+        codec = arrow_out.codec_of(request.headers) if asked.arguments.ipc_compress else None
+        told = {"names": plan.names, "total": plan.total} | end
+        pieces = arrow_out.write(
+            page, plan.schema, codec=codec, told=told, end=lambda: end or _end(asked, plan, page)
+        )
+        response = Response(_cut(pieces), content_type=arrow_out.CONTENT_TYPE)
+    else:
+        pieces = json_out.write(page)
+        packed = "gzip" in request.headers.get("Accept-Encoding", "").lower()
+        response = Response(
+            _cut(json_out.gzipped(pieces) if packed else pieces),
+            content_type=json_out.CONTENT_TYPE,
+        )
+        if packed:
+            response.headers["Content-Encoding"] = "gzip"
+    response.vary.add("Accept-Encoding")
+    return response
+
+
+def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same in pieces of a bounded size. What fails in their midst cuts the connection."""
+    try:
+        for piece in pieces:
+            for start in range(0, len(piece), PIECE_BYTES):
+                yield piece[start : start + PIECE_BYTES]
+    except MatengineError as error:
+        log.warning("an answer broke off", error=str(error))
+        raise
+
+
+def _end(asked: Asked, plan: Plan, page: Page) -> dict[str, Any]:
+    """How an answer that has been read ends: its rows, whether more follow, and from where."""
+    end: dict[str, Any] = {"rows": page.found, "truncated": False, "cursor": None}
+    if asked.query.count or not page.full:
+        return end
+    cursor = asked.query.after if page.last is None else answer.cursor_of(plan, page.last)
+    if _more(asked, page, cursor):
+        end |= {"truncated": True, "cursor": cursor}
+    return end
+
+
+def _more(asked: Asked, page: Page, cursor: str | None) -> bool:
+    """Whether there is a row behind a page."""
+    offset = 0 if page.found else asked.query.offset
+    further = replace(asked.query, after=cursor, limit=1, offset=offset)
+    with open_for_viewing(asked.datastack, asked.user) as (conn, _):
+        plan = answer.plan(conn, asked.datastack, asked.at, further, asked.user)
+        return bool(answer.read(conn, plan).num_rows)
+
+
+def _notices(conn: Connection, plan: Plan) -> list[str]:
+    """What owners say to those who read their tables."""
+    found = []
+    for name in plan.tables:
+        with suppress(NotFound):  # a view
+            notice = tables.get_metadata(conn, name).notice_text
+            if notice:
+                found.append(f"Notice on '{name}': {notice}")
+    return found
+
+
+def _warnings(asked: Asked, page: Page, end: dict[str, Any]) -> Iterator[str]:
+    """What whoever reads an answer must know of it."""
+    limit, cap = asked.query.limit, limits.most_rows()
+    if end.get("truncated"):
+        whose = "This server gives" if limit == cap else "The limit is"
+        yield f"There are more rows. {whose} {limit}; the cursor leads on."
+    elif not end and limit is not None:
+        yield f"There may be more than the {limit} rows; the end of the stream says so."
+    if end and not page.found and limit != 0 and not asked.query.count:
+        yield from _why_empty(asked)
+
+
+def _why_empty(asked: Asked) -> Iterator[str]:
+    """The usual reason: the root ids are those of another time."""
+    roots = roots_asked_for(asked.query.filters, MOST_ROOTS)
+    if not roots:
+        return
+    with (
+        suppress(MatengineError),  # a chunkedgraph's server may be away
+        open_for_viewing(asked.datastack, asked.user) as (conn, _),
+    ):
+        yield from map(str, outdated(conn, asked.datastack, asked.time, roots))
+
+
+def _tag(conn: Connection, asked: Asked, plan: Plan) -> str | None:
+    """What tells this answer from all others, where nothing can ever change it."""
+    if plan.epoch is None:
+        return None
+    prints = [
+        (table.table_name, table.fingerprint)
+        for table in catalogue.tables_at(conn, asked.datastack, plan.epoch)
+        if table.table_name in plan.tables
+    ]
+    arguments = asked.arguments.model_dump()
+    packing = request.headers.get("Accept-Encoding", "").lower()
+    known = (software("matengine"), plan.statement.as_string(conn), prints, arguments, packing)
+    return hashlib.blake2b(repr(known).encode(), digest_size=16).hexdigest()
+
+
+def _tagged(response: Response, tag: str | None) -> Response:
+    """Whoever keeps an answer asks whether it still stands, and whether they may still see it."""
+    response.headers["Cache-Control"] = "private, no-cache"
+    if tag:
+        response.set_etag(tag)
+    return response

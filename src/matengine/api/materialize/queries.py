@@ -1,0 +1,66 @@
+"""Queries of tables: in a version, joined, or as of a time."""
+
+from datetime import datetime
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+
+from matengine.api.materialize.answers import respond
+from matengine.api.materialize.bodies import (
+    Arguments,
+    JoinBody,
+    LiveBody,
+    TableBody,
+    described,
+    read_body,
+)
+from matengine.api.materialize.paths import (
+    DATASTACK,
+    PREFIX,
+    TABLE,
+    TAG,
+    VERSION,
+    DatastackPath,
+    TablePath,
+    VersionPath,
+    find_version,
+    open_for_viewing,
+)
+from matengine.engine.query.model import At
+from matengine.times import now, parse_time
+
+api = APIBlueprint("materialize_queries", __name__, url_prefix=PREFIX, abp_tags=[TAG])
+
+
+@api.post(f"{TABLE}/query", summary="Rows of a table", openapi_extensions=described(TableBody))
+def query_table(path: TablePath, query: Arguments) -> Response:
+    """An Arrow IPC stream of media type `data.arrow`, or JSON; always positions as x, y and z."""
+    asked = read_body(TableBody).question(path.table, (), query)
+    return respond(path.datastack, *_moment(path), asked, query)
+
+
+@api.post(
+    f"{VERSION}/query", summary="Rows of tables joined", openapi_extensions=described(JoinBody)
+)
+def query_join(path: VersionPath, query: Arguments) -> Response:
+    """Only rows that have a partner in every table."""
+    asked = read_body(JoinBody).query(query)
+    return respond(path.datastack, *_moment(path), asked, query)
+
+
+@api.post(f"{DATASTACK}/query", summary="Rows as of a time", openapi_extensions=described(LiveBody))
+def query_live(path: DatastackPath, query: Arguments) -> Response:
+    body = read_body(LiveBody)
+    time = parse_time(body.timestamp)
+    return respond(path.datastack, time, time, body.query(query), query)
+
+
+def _moment(path: VersionPath) -> tuple[At, datetime]:
+    """The moment that a path means, and its time."""
+    with open_for_viewing(path.datastack) as (conn, _):
+        version = find_version(conn, path.datastack, path.version)
+    if version is None:
+        time = now()
+        return time, time
+    assert version.time is not None  # it is available
+    return version.version, version.time

@@ -116,6 +116,16 @@ def test_by_root_rows_that_lose_it_and_rows_that_gain_it(told: Story) -> None:
     assert asked(told, 1, 2, roots=[]) == []
 
 
+def test_a_row_is_told_once_where_its_old_root_and_its_new_one_are_asked_for(told: Story) -> None:
+    """Also of a table with one bound point."""
+    everything = diff.between(told.conn, told.pair.name, CELLS, 1, 2)
+    changed = diff.read(told.conn, everything).to_pylist()
+    roots = [row[f"{side}_pt_root_id"] for row in changed for side in ("old", "new")]
+    assert roots
+    found = diff.between(told.conn, told.pair.name, CELLS, 1, 2, roots)
+    assert diff.read(told.conn, found).to_pylist() == changed
+
+
 def test_related_roots_are_those_before_and_after(told: Story) -> None:
     conn, name = told.conn, told.pair.name
     changed = [r for r in asked(told, 1, 2) if r["change"] == "changed"]

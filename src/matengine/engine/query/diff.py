@@ -151,7 +151,7 @@ def _by_root(difference: Difference) -> sql.Composed:
         return sql.SQL("SELECT NULL::bigint AS id WHERE false").format()
     return sql.SQL(" UNION ").join(
         sql.SQL(
-            "SELECT r.id FROM {history} AS r"
+            "SELECT DISTINCT r.id FROM {history} AS r"
             " WHERE r.{column} = ANY(ARRAY[{roots}]::bigint[]) AND ({at_old}) <> ({at_new})"
         ).format(
             history=difference.table.history,

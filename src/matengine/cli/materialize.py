@@ -168,7 +168,7 @@ def versions(data: Data = None, datastack: Datastack = None, as_json: Json = Fal
         )
         return
     console.show_table(
-        ["version", "name", "time", "status", "expires", "rows", "added", "closed", "note"],
+        ["version", "name", "time", "status", "expires", "rows", "added", "closed", "gaps", "note"],
         [
             (
                 v.version,
@@ -179,6 +179,7 @@ def versions(data: Data = None, datastack: Datastack = None, as_json: Json = Fal
                 ", ".join(f"{t.table_name} {t.row_count}" for t in tables),
                 sum(t.rows_added for t in tables),
                 sum(t.rows_closed for t in tables),
+                sum(t.gaps for t in tables),
                 v.note,
             )
             for v, tables in zip(found, filled, strict=True)

@@ -109,10 +109,12 @@ class Statements:
             """)
 
     def strike_failures(self) -> sql.Composed:
-        """Lookups that failed are of no interest any more where their row is gone."""
+        """Let publishing look whether lookups that failed are of rows which are gone."""
         return self._sql("""
-            DELETE FROM matengine.lookup_failure AS f USING gone
-            WHERE f.datastack = {datastack} AND f.table_name = {name} AND f.id = gone.id
+            UPDATE matengine.lookup_failure AS f SET epoch = {epoch} FROM matengine.change AS c
+            WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
+              AND c.epoch = {epoch} AND f.datastack = c.datastack AND f.table_name = c.table_name
+              AND f.id BETWEEN c.first_id AND c.last_id
             """)
 
     def close_gone(self) -> sql.Composed:

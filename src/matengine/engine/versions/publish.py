@@ -3,6 +3,7 @@
 from psycopg import sql
 
 from matengine.engine import datastacks
+from matengine.engine.lookup import failures
 from matengine.engine.runs.runs import Run
 from matengine.engine.versions import layout, planner
 from matengine.engine.versions.fingerprint import MODULUS
@@ -46,14 +47,12 @@ def has_history(conn: Connection, table: Layout, run: Run) -> bool:
 def publish(conn: Connection, run: Run) -> None:
     """Seal the run's epoch. Raises Conflict where gaps are refused and there are some."""
     layouts = layout.of_run(conn, run)
-    gaps = sum(_tally(conn, run, table) for table in layouts)
-    if gaps and datastacks.get(conn, run.datastack).gap_policy == "refuse":
-        raise Conflict(
-            f"{gaps} rows have supervoxels or roots that could not be found.",
-            "See the table matengine.lookup_failure; run again when the volume can be read.",
-        )
+    gaps = {table.table: _tally(conn, run, table) for table in layouts}
+    if any(gaps.values()) and datastacks.get(conn, run.datastack).gap_policy == "refuse":
+        raise _refused(run.datastack, {name: count for name, count in gaps.items() if count})
     planner.use_indexes(conn)
     for table in layouts:
+        failures.settle(conn, table, run)
         _queue_rest(conn, run, table)
         layout.drop_staged(conn, table, run.epoch)
     conn.execute(
@@ -72,6 +71,19 @@ def publish(conn: Connection, run: Run) -> None:
             (run.datastack, run.version),
         )
         create_views(conn, run.datastack, run.version, run.epoch, layouts)
+
+
+def _refused(datastack: str, gaps: dict[str, int]) -> Conflict:
+    """What to say of gaps that the datastack's policy does not allow."""
+    counts = ", ".join(
+        f"'{table}' has {count} {'row' if count == 1 else 'rows'}" for table, count in gaps.items()
+    )
+    return Conflict(
+        f"{counts} with supervoxels or roots that could not be found, and '{datastack}' refuses"
+        " versions with gaps.",
+        f"See which: matengine lookups {next(iter(gaps))} --failed. Materialize again when they can"
+        " be found, or allow gaps: matengine gap-policy publish-with-gaps.",
+    )
 
 
 def _tally(conn: Connection, run: Run, table: Layout) -> int:

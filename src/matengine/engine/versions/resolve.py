@@ -12,6 +12,7 @@ from psycopg import sql
 
 from matengine.engine import datastacks
 from matengine.engine.datastacks import Segmentation
+from matengine.engine.lookup import failures
 from matengine.engine.lookup.supervoxels import Lookup, supervoxels
 from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
@@ -54,7 +55,13 @@ def resolve(conn: Connection, run: Run, unit: Unit) -> None:
     conn.commit()
     units.hold(conn, unit)
     stage(conn, table, rows, run.epoch, fresh=unit.kind == "fresh")
-    _record_failures(conn, table, rows, run)
+    failures.note(
+        conn,
+        table,
+        run,
+        rows.ids,
+        [(int(rows.ids[row]), table.positions[n], reason) for row, n, reason in rows.failures],
+    )
     units.finish(conn, unit, Effect())
     conn.commit()
 
@@ -80,7 +87,9 @@ def read(
         staged = answer[column]
         ids, known = _ints(staged), ~np.asarray(staged.is_null())
         # a row that was removed from the live table has left no point to look up
-        missing = np.flatnonzero(~known & ~gone)
+        missing = np.flatnonzero(
+            ~known & ~gone & ~_left_alone(conn, table, run, unit, number, rows)
+        )
         if len(missing):
             points = _points(answer, number)[missing]
             found = supervoxels(_lookup(segmentation, table), points)
@@ -93,6 +102,17 @@ def read(
         rows.supervoxels.append(ids)
         rows.known.append(known)
     return rows
+
+
+def _left_alone(
+    conn: Connection, table: Layout, run: Run, unit: Unit, number: int, rows: Rows
+) -> NDArray[np.bool_]:
+    """Which rows, (N,) bool, have failed at a point for good: they are not looked up."""
+    position = table.positions[number]
+    found = failures.left_alone(
+        conn, run.datastack, table.table, position, unit.first_id, unit.last_id
+    )
+    return np.isin(rows.ids, found)
 
 
 def _query(table: Layout, run: Run, unit: Unit) -> sql.Composed:
@@ -235,38 +255,3 @@ def _upsert(
             action=action,
         )
     )
-
-
-def _record_failures(conn: Connection, table: Layout, rows: Rows, run: Run) -> None:
-    """Enter the lookups that failed and strike those that have healed."""
-    conn.execute(
-        "DELETE FROM matengine.lookup_failure AS f"
-        " WHERE f.datastack = %s AND f.table_name = %s AND f.id = ANY(%s)"
-        " AND (f.id, f.point) <> ALL (SELECT * FROM unnest(%s::bigint[], %s::text[]))",
-        (
-            run.datastack,
-            table.table,
-            rows.ids.tolist(),
-            [int(rows.ids[row]) for row, _, _ in rows.failures],
-            [table.positions[number] for _, number, _ in rows.failures],
-        ),
-    )
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO matengine.lookup_failure"
-            " (datastack, table_name, id, point, reason, as_of) VALUES (%s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (datastack, table_name, id, point) DO UPDATE SET"
-            " reason = excluded.reason, as_of = excluded.as_of,"
-            " attempts = lookup_failure.attempts + 1",
-            [
-                (
-                    run.datastack,
-                    table.table,
-                    int(rows.ids[row]),
-                    table.positions[number],
-                    reason,
-                    run.time,
-                )
-                for row, number, reason in rows.failures
-            ],
-        )

@@ -2,6 +2,7 @@
 
 from psycopg import sql
 
+from matengine.engine.lookup import failures
 from matengine.engine.runs.runs import Run
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import OPEN, Layout
@@ -22,6 +23,7 @@ def undo(conn: Connection, run: Run) -> None:
         (run.datastack, run.epoch),
     )
     conn.execute("DELETE FROM matengine.expired_root WHERE run_id = %s", (run.run_id,))
+    failures.take_back(conn, run)
     conn.execute(
         "DELETE FROM matengine.epoch WHERE datastack = %s AND epoch = %s AND sealed IS NULL",
         (run.datastack, run.epoch),

@@ -24,7 +24,8 @@ from matengine import settings
 from matengine.box.postgres import PrivatePostgres
 from matengine.engine.annotations import bulk
 from matengine.engine.lookup import given
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Filter, Op, Query
 from matengine.engine.versions import catalogue, layout, rebase, verify
 from matengine.segmentation.chunkedgraph import local
 from matengine.settings import Settings
@@ -126,18 +127,19 @@ def _size(conn: Connection) -> int:
 
 def _query_ms(conn: Connection, version: int) -> float:
     """The median time of all rows of one root, warm."""
-    where = relation.at_version(conn, epochs.NAME, epochs.TABLE, version)
+    epoch = catalogue.version(conn, epochs.NAME, version).epoch
     roots = conn.execute(
         sql.SQL(
             "SELECT post_pt_root_id FROM {} AS h WHERE {} ORDER BY hashint8(id) LIMIT %s"
-        ).format(_history(conn), layout.visible("h", where.epoch)),
+        ).format(_history(conn), layout.visible("h", epoch)),
         (ROOTS_ASKED,),
     ).fetchall()
     times = []
     for (root,) in roots * 3:
-        query = read.compose(where, read.Question(among={"post_pt_root_id": [root]}))
+        one = Filter(epochs.TABLE, "post_pt_root_id", Op.IN, [root])
+        query = answer.plan(conn, epochs.NAME, version, Query(epochs.TABLE, filters=(one,)))
         begun = time.perf_counter()
-        conn.execute(query).fetchall()
+        conn.execute(query.statement).fetchall()
         times.append(time.perf_counter() - begun)
     conn.commit()
     return round(1000 * statistics.median(times[len(roots) :]), 2)

@@ -9,6 +9,7 @@ import pytest
 from small_world import Pair
 
 from matengine.cli import main
+from matengine.engine.runs import engine, runs
 from matengine.engine.versions import catalogue
 
 Run = Callable[..., Any]
@@ -111,7 +112,7 @@ def test_misuse_changes_nothing_and_is_told_in_a_line(
     assert known(pair) == before
 
 
-def test_collect_and_compact(pair: Pair, run: Run) -> None:
+def test_collect_and_compact(pair: Pair, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("collect")[1].startswith("nothing to collect")
     run("drop", 1, 2)
     code, out, _ = run("collect", "--live-days", 0, "--json")
@@ -120,6 +121,18 @@ def test_collect_and_compact(pair: Pair, run: Run) -> None:
     assert told["epochs"] == [1, 2, 3]
     removed = {t["table"]: t for t in told["tables"]}[pair.table]
     assert removed["rows"] > 0
+    # the tables of this world have one page each
+    assert told["compacted"] == []
+    monkeypatch.setattr("matengine.engine.versions.compact.LEAST", 1)
+    assert json.loads(run("collect", "--no-compact", "--json")[1])["compacted"] == []
+    told = json.loads(run("collect", "--json")[1])
+    assert {t["table"] for t in told["compacted"]} == {pair.table, pair.notes}
+    pair.begin()
+    pair.conn.commit()
+    code, out, err = run("collect")
+    assert code == 0
+    assert "to get the disk back: matengine compact" in err
+    engine.cancel(pair.conn, max(runs.running(pair.conn)))
     code, out, _ = run("compact", "--json")
     assert code == 0
     sizes = json.loads(out)

@@ -245,6 +245,44 @@ def test_nothing_is_collected_meanwhile(pair: Pair, monkeypatch: pytest.MonkeyPa
     pair.check_versions()
 
 
+def test_it_is_worth_it_where_the_file_has_much_to_spare(pair: Pair) -> None:
+    """By estimate; and then the disk is the machine's again."""
+    conn, table = pair.conn, table_of(pair)
+    conn.execute("SET session_replication_role = replica")
+    # tombstones, which no version shows
+    columns = [c for c in rewrite.columns_of(table) if c not in ("id", "from_epoch", "to_epoch")]
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    conn.execute(
+        sql.SQL(
+            "INSERT INTO {h} (id, from_epoch, to_epoch, {names}) SELECT g, 2, 2, {names}"
+            " FROM (SELECT * FROM {h} LIMIT 1) AS r, generate_series(1000, 30999) AS g"
+        ).format(h=table.history, names=names)
+    )
+    conn.commit()
+
+    def size_without(share: int) -> int:
+        conn.execute(
+            sql.SQL("DELETE FROM {} WHERE id >= 1000 AND id %% 100 < %s").format(table.history),
+            (share,),
+        )
+        conn.commit()
+        conn.autocommit = True
+        conn.execute(sql.SQL("VACUUM {}").format(table.history))
+        conn.autocommit = False
+        return compact.sizes(conn, pair.name)[pair.table]
+
+    full = size_without(5)
+    assert compact.worthwhile(conn, pair.name) == []
+    loose = size_without(30)
+    assert loose == full
+    assert compact.worthwhile(conn, pair.name) == [pair.table]
+    conn.commit()
+    assert work(pair).status == "done"
+    assert compact.sizes(conn, pair.name)[pair.table] < 0.8 * full
+    assert compact.worthwhile(conn, pair.name) == []
+    pair.check_versions()
+
+
 def test_what_cannot_be_compacted(pair: Pair) -> None:
     with pytest.raises(NotFound, match="no annotation table 'synapse'"):
         compact.start(pair.conn, pair.name, ["synapse"])

@@ -16,7 +16,8 @@ from psycopg import sql
 from small_world import Pair
 from steps import work_until
 
-from matengine.engine.query import diff, read, relation
+from matengine.engine.query import answer, diff
+from matengine.engine.query.model import Query
 from matengine.engine.runs import engine, runs
 from matengine.engine.runs.units import Unit
 from matengine.engine.versions import (
@@ -168,14 +169,14 @@ def test_what_is_large_enough(pair: Pair, begun: int, monkeypatch: pytest.Monkey
         sql.SQL("SELECT count(*) FROM {}").format(table.staged(run.epoch))
     ).fetchone() or (0,)
     rows = pair.versions[max(pair.versions)][1][pair.table].num_rows
-    for share, least, answer in (
+    for share, least, expected in (
         (staged / rows, staged, True),
         (staged / rows, staged + 1, False),
         (staged / rows + 0.001, staged, False),
     ):
         monkeypatch.setattr(rebase, "SHARE", share)
         monkeypatch.setattr(rebase, "LEAST", least)
-        assert rebase.due(pair.conn, run, table) is answer
+        assert rebase.due(pair.conn, run, table) is expected
 
 
 def test_cut_off_at_every_statement(pair: Pair, begun: int) -> None:
@@ -280,8 +281,8 @@ def reading(pair: Pair) -> Iterator[list[int]]:
                 first = conn.execute(view).fetchone()
                 while not ended.is_set():
                     assert conn.execute(view).fetchone() == first
-                    asked = relation.at_version(conn, pair.name, pair.table, 2)
-                    assert read.read(conn, asked) == pair.versions[2][1][pair.table]
+                    rows = answer.ask(conn, pair.name, 2, Query(pair.table))
+                    assert rows == pair.versions[2][1][pair.table]
                     answers.append(1)
         except BaseException as fault:
             faults.append(fault)
@@ -297,7 +298,7 @@ def reading(pair: Pair) -> Iterator[list[int]]:
 
 def test_readers_go_on(pair: Pair, begun: int, reading: list[int]) -> None:
     """Also one whose snapshot is older than the new table."""
-    query = read.compose(relation.at_version(pair.conn, pair.name, pair.table, 2), read.Question())
+    query = answer.plan(pair.conn, pair.name, 2, Query(pair.table)).statement
     before = pair.conn.execute(query).fetchall()
     pair.conn.commit()
     with open_connection(conninfo_of(pair.conn)) as early:

@@ -15,10 +15,17 @@ from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
 from matengine.engine.versions import layout, rewrite
+from matengine.engine.versions.layout import Layout
 from matengine.errors import Conflict, NotFound
 from matengine.storage.connections import Connection
 
 WORKFLOW = "compact"
+
+# Pages that an estimate reads: 32 MB, and right to some 2 %
+SAMPLE = 4096
+# The part of a history's file, and bytes, from which on it is worth writing the rest once more
+WORTH = 0.1
+LEAST = 1 << 20
 
 
 def start(conn: Connection, datastack: str, only: Sequence[str] = ()) -> int:
@@ -64,6 +71,37 @@ def sizes(conn: Connection, datastack: str) -> dict[str, int]:
         ),
     )
     return {table: int(size) for table, size in rows}
+
+
+def worthwhile(conn: Connection, datastack: str) -> list[str]:
+    """The annotation tables whose histories have so much to spare that compacting is worth it."""
+    segmentation = datastacks.get(conn, datastack).segmentation.name
+    there = sizes(conn, datastack)
+    layouts = [layout.layout_of(conn, t, segmentation) for t in tables.list_tables(conn)]
+    return [table.table for table in layouts if table.table in there and _is_loose(conn, table)]
+
+
+def _is_loose(conn: Connection, table: Layout) -> bool:
+    """Whether the rows leave so much of a history's file empty, judged by a sample of its pages."""
+    row = conn.execute(
+        "SELECT pg_relation_size(%s::regclass), current_setting('block_size')::integer",
+        (table.history.as_string(conn),),
+    ).fetchone()
+    assert row is not None
+    size, page = row
+    if not size:
+        return False
+    part = min(1.0, SAMPLE * page / size)
+    used = conn.execute(
+        sql.SQL(
+            # a row's place begins at a multiple of 8 bytes, and has a pointer of 4
+            "SELECT coalesce(sum((pg_column_size(h.*) + 7) / 8 * 8 + 4), 0)"
+            " FROM {} AS h TABLESAMPLE SYSTEM ({})"
+        ).format(table.history, sql.Literal(100 * part))
+    ).fetchone()
+    assert used is not None
+    spare: float = size - int(used[0]) / part / rewrite.FILLED
+    return bool(spare >= max(WORTH * size, LEAST))
 
 
 def ready(conn: Connection, run: Run) -> bool:

@@ -20,6 +20,8 @@ from matengine.storage.connections import Connection, conninfo_of, open_connecti
 from matengine.storage.names import joined
 
 MEMORY = "SET LOCAL work_mem = '128MB'; SET LOCAL maintenance_work_mem = '128MB'"
+# The part of a page that is filled: the rest is room for closing a row where it lies
+FILLED = 0.9
 # What keeps others from collecting, vacuuming or rewriting a history, and lets epochs be written
 ALONE = sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE")
 
@@ -74,6 +76,7 @@ def _load(conn: Connection, table: Layout, copy: sql.Identifier, rows: sql.Compo
         "rows": rows,
         "columns": sql.SQL(", ").join(map(sql.Identifier, columns_of(table))),
         "order": sql.Identifier(table.order),
+        "filled": sql.Literal(round(100 * FILLED)),
     }
 
     def statement(text: str) -> sql.Composed:
@@ -82,7 +85,7 @@ def _load(conn: Connection, table: Layout, copy: sql.Identifier, rows: sql.Compo
     conn.execute(
         statement(
             "CREATE TABLE {copy} (LIKE {history} INCLUDING ALL EXCLUDING INDEXES)"
-            " WITH (fillfactor = 90)"
+            " WITH (fillfactor = {filled})"
         )
     )
     with (

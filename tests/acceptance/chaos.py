@@ -112,7 +112,9 @@ class Chaos:
 
     def execute(self) -> Outcome:
         begun = time.monotonic()
-        prepare_environment(self.wanted.seed, self.wanted.pause_s, max(100, self.wanted.rows // 100))
+        prepare_environment(
+            self.wanted.seed, self.wanted.pause_s, max(100, self.wanted.rows // 100)
+        )
         try:
             self._prepare()
             self.killer.start()

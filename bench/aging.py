@@ -152,6 +152,8 @@ def run(conn: Connection, rows: int, versions: int, share: float, kept: int) -> 
         aging.edit()
         aging.version()
     facts["MB after three more versions"] = aging.disk_mb()
+    facts["tables worth compacting"] = compact.worthwhile(conn, NAME)
+    conn.commit()
     timed("compact", lambda: engine.drive(conninfo_of(conn), compact.start(conn, NAME)))
     facts["MB after compacting"] = aging.disk_mb()
     facts["ms a root, compacted"] = aging.query_ms(stay[0], versions + 3)

@@ -274,6 +274,30 @@ def test_a_diff_reads_what_changed_only(told: Story, large: Connection) -> None:
     assert recheck.get("Rows Removed by Index Recheck", 0) < MANY / 10
 
 
+def test_at_that_size_it_is_the_full_outer_join_of_both(told: Story, large: Connection) -> None:
+    """Of all that either epoch shows, compared column by column by PostgreSQL."""
+    where = layout_of(told)
+    columns = [c.name for c in where.columns if not c.sql_type.startswith("geometry")]
+    joined = large.execute(
+        sql.SQL(
+            "SELECT coalesce(o.id, n.id) FROM (SELECT * FROM {h} AS h WHERE {old}) AS o"
+            " FULL JOIN (SELECT * FROM {h} AS h WHERE {new}) AS n USING (id)"
+            " WHERE o.id IS NULL OR n.id IS NULL OR ROW({of_old}) IS DISTINCT FROM ROW({of_new})"
+            " ORDER BY 1"
+        ).format(
+            h=where.history,
+            old=layout.visible("h", 1),
+            new=layout.visible("h", 2),
+            of_old=sql.SQL(", ").join(sql.Identifier("o", c) for c in columns),
+            of_new=sql.SQL(", ").join(sql.Identifier("n", c) for c in columns),
+        )
+    ).fetchall()
+    found = diff.read(large, diff.Difference(where, 1, 2))
+    large.rollback()
+    assert found["id"].to_pylist() == [i for (i,) in joined]
+    assert found.num_rows > MANY / 100
+
+
 def test_a_diff_by_root_reads_rows_of_the_root_only(told: Story, large: Connection) -> None:
     where = layout_of(told)
     found = explained(large, diff.Difference(where, 1, 2, (1000 // 50 + 1, 1000 // 50 + 2)))

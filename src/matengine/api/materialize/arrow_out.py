@@ -23,6 +23,10 @@ def codec_of(headers: Headers) -> str | None:
     return next((codec for codec in ("lz4", "zstd") if codec in accepted), None)
 
 
+# a batch of the stream is about so large, so that little is held at a time
+_BATCH_BYTES = 4_000_000
+
+
 class _Sink:
     """Where the writer of a stream writes to; `take` hands out what is there."""
 
@@ -62,10 +66,17 @@ def write(
     sink = _Sink()
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         for batch in batches:
-            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-            yield sink.take()
+            for part in _parts(batch):
+                writer.write_batch(part.replace_schema_metadata(schema.metadata))
+                yield sink.take()
         writer.write_batch(
             pa.RecordBatch.from_pylist([], schema=schema),
             custom_metadata={METADATA: orjson.dumps(end())},
         )
     yield sink.take()
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    rows = max(1, _BATCH_BYTES * batch.num_rows // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)

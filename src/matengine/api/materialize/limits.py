@@ -7,26 +7,34 @@ from flask import request
 from matengine.errors import Invalid
 
 ROWS_VARIABLE = "MATENGINE_QUERY_LIMIT"
+SEND_VARIABLE = "MATENGINE_SEND_TIMEOUT"
 # from the question to the last row; whoever reads slowly needs it for the rows
 ANSWER_S = 1800.0
-# a reader that takes nothing of a piece for so long has gone, or is meant to look so
-SEND_TIMEOUT_S = 60.0
+# who takes nothing of a piece for so long has gone, or might as well have
+SEND_S = 60
 
 
 def most_rows() -> int | None:
     """The most rows of one answer, None where there is no bound; raises Invalid for nonsense."""
-    text = os.environ.get(ROWS_VARIABLE, "").strip()
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise Invalid(
-            f"{ROWS_VARIABLE} is '{text}', not a number of rows.", "Leave it out: no cap."
-        )
-    return int(text)
+    return _whole(ROWS_VARIABLE)
+
+
+def send_timeout_s() -> int:
+    """How long a piece of an answer may take on its way; raises Invalid for nonsense."""
+    return _whole(SEND_VARIABLE) or SEND_S
 
 
 def bound_sending() -> None:
-    """Cut off whoever sent this request once they take nothing of the answer for too long."""
+    """Cut off whoever sent this request once a piece of the answer is too long on its way."""
     socket = request.environ.get("gunicorn.socket")
     if socket is not None:
-        socket.settimeout(SEND_TIMEOUT_S)
+        socket.settimeout(send_timeout_s())
+
+
+def _whole(variable: str) -> int | None:
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise Invalid(f"{variable} is '{text}', not a whole number above zero.", "Unset it.")
+    return int(text)

@@ -40,7 +40,7 @@ def get_limits(path: ApiPath) -> Response:
         {
             "rows": limits.most_rows(),
             "answer_seconds": limits.ANSWER_S,
-            "send_seconds": limits.SEND_TIMEOUT_S,
+            "send_seconds": limits.send_timeout_s(),
         }
     )
 

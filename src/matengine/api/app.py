@@ -21,6 +21,7 @@ from matengine.api import (
     guard,
     health,
     info,
+    logs,
     materialize,
     schema,
     segmentation,
@@ -69,6 +70,7 @@ def create_app(
     the others are served elsewhere; by default those of MATENGINE_SERVICES, or all. Raises Invalid
     for an unknown one.
     """
+    logs.configure()
     app = OpenAPI(
         "matengine",
         info=Info(title="Materialization Engine", version=version("matengine")),

@@ -46,7 +46,9 @@ class AuthServer:
     def user(self, token: str) -> dict[str, Any] | None:
         """The user of a token; None where the token is not, or no longer, good."""
         found = self._recent("user/cache", token)
-        return found if isinstance(found, dict) else None
+        if found is not None and not (isinstance(found, dict) and isinstance(found.get("id"), int)):
+            raise self._silent("no user")
+        return found
 
     def dataset(self, datastack: str, token: str) -> str:
         """The name under which permissions for a datastack are given; its own where there is no

@@ -116,12 +116,8 @@ def volume_record(path: OfVolume) -> Response:
 
 @api.get("/api/v2/aligned_volume/id/<int:number>", summary="An aligned volume by its id")
 def volume_by_number(path: OfNumber) -> Response:
-    for name in connections.aligned_volumes():
-        with pools.connection(name) as conn:
-            volume = info.aligned_volume(conn)
-            if volume.number == path.number:
-                return reply(_volume_record(volume, _first_told(conn), None))
-    raise NotFound(f"There is no aligned volume of id {path.number}.")
+    with pools.connection(info.name_of(path.number)) as conn:
+        return reply(_volume_record(info.aligned_volume(conn), _first_told(conn), None))
 
 
 @api.get(
@@ -131,15 +127,6 @@ def volume_by_number(path: OfNumber) -> Response:
 def datastacks_of_volume(path: OfVolume) -> Response:
     with pools.connection(path.aligned_volume) as conn:
         return reply(datastacks.names(conn))
-
-
-@api.get("/api/v2/ngl_info", summary="Which viewers the datastacks use")
-def viewers() -> Response:
-    sites: set[str] = set()
-    for volume in connections.aligned_volumes():
-        with pools.connection(volume) as conn:
-            sites |= {info.get(conn, n).viewer_site or "" for n in datastacks.names(conn)}
-    return reply(sorted(sites - {""}))
 
 
 @contextmanager

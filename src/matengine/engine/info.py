@@ -11,10 +11,12 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from matengine import settings
 from matengine.engine import datastacks
 from matengine.engine.annotations import tables
 from matengine.engine.datastacks import LOCAL, Datastack
-from matengine.errors import Invalid, did_you_mean
+from matengine.errors import Invalid, NotFound, did_you_mean
+from matengine.storage import connections
 from matengine.storage.connections import MARK, Connection
 
 TABLES = (
@@ -104,6 +106,19 @@ def aligned_volume(conn: Connection) -> AlignedVolume:
     assert row is not None
     number, name, comment = row
     return AlignedVolume(number, name, comment.removeprefix(MARK).removeprefix(": "))
+
+
+def name_of(number: int) -> str:
+    """The aligned volume of a number on this server; raises NotFound."""
+    with connections.open_connection(settings.load().database_url, autocommit=True) as conn:
+        row = conn.execute(
+            "SELECT datname FROM pg_database WHERE oid::bigint = %s"
+            " AND starts_with(shobj_description(oid, 'pg_database'), %s)",
+            (number, MARK),
+        ).fetchone()
+    if row is None:
+        raise NotFound(f"There is no aligned volume of id {number}.")
+    return str(row[0])
 
 
 def segmentation_source(datastack: Datastack, server: str) -> str:

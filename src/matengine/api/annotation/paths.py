@@ -56,9 +56,9 @@ def reading(path: OfTable) -> Iterator[tuple[Connection, TableMetadata]]:
 
 @contextmanager
 def writing(path: OfTable) -> Iterator[tuple[Connection, TableMetadata]]:
-    """A table that the user may write to; raises NotFound, Gone, Forbidden."""
+    """A table that the user may write to, if it takes rows; raises NotFound, Forbidden."""
     with open_volume(path.aligned_volume, "edit") as conn:
-        metadata = tables.get_open(conn, path.table)
+        metadata = tables.get_metadata(conn, path.table)
         access.check_write(current_user(), metadata)
         yield conn, metadata
 

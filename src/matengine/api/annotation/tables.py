@@ -73,7 +73,7 @@ def change(path: OfVolume) -> Response:
     told = _object(field("metadata"))
     changed = {key: _optional(told, key) for key in told}
     with open_volume(path.aligned_volume, "edit") as conn:
-        access.check_owner(current_user(), tables.get_open(conn, name))
+        access.check_owner(current_user(), tables.get_metadata(conn, name))
         metadata = tables.update_metadata(conn, name, **changed)
     return reply({key: getattr(metadata, key) for key in CHANGEABLE} | {"table_name": name})
 
@@ -87,7 +87,7 @@ def described(path: OfTable) -> Response:
 @api.delete("/<string:table>", summary="Delete an annotation table; versions keep what they show")
 def delete(path: OfTable) -> Response:
     with open_volume(path.aligned_volume, "edit") as conn:
-        access.check_owner(current_user(), tables.get_open(conn, path.table))
+        access.check_owner(current_user(), tables.get_metadata(conn, path.table))
         tables.delete_table(conn, path.table)
     return reply(True)
 

@@ -1,16 +1,23 @@
-"""CAVEclient asks for versions, tables and rows of a real server, each time in a new process."""
+"""A real server: CAVEclient asks it, in a new process each time; and others who read badly."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pytest
+import requests
+from processes import until
 from served import Served, run_client, server_process
 from story import CELLS, Story, story
 
 from matengine.engine.query import answer
 from matengine.engine.query.model import Query
+
+SEND_TIMEOUT_S = 2
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +28,11 @@ def told(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def server(told: Story, server_url: str) -> Iterator[Served]:
-    with server_process(os.environ | {"MATENGINE_DATABASE_URL": server_url}) as url:
+    environment = {
+        "MATENGINE_DATABASE_URL": server_url,
+        "MATENGINE_SEND_TIMEOUT": str(SEND_TIMEOUT_S),
+    }
+    with server_process(environment) as url:
         name = told.pair.name
         yield Served(url, name, told.conn.info.dbname, name, Path(told.pair.volume))
 
@@ -217,3 +228,106 @@ tell(found)
         "manager notes live": [1],
         "errors": [404, 404, 404, 404, 400],
     }
+
+
+# ── the server process: long answers, and who does not read them ─────────────
+
+LONG_ROWS = 300_000
+
+
+@pytest.fixture(scope="module")
+def long_table(told: Story) -> str:
+    """The path of a query of version 2 whose answer has about 90 MB."""
+    history = told.history_of(CELLS)
+    told.conn.execute(f"ALTER TABLE {history} DISABLE TRIGGER USER")
+    told.conn.execute(
+        f"INSERT INTO {history} (id, created, from_epoch, cell_type)"  # noqa: S608
+        " SELECT g, now(), 2, repeat('x', 250) || g FROM generate_series(1000, %s) AS g",
+        (999 + LONG_ROWS,),
+    )
+    told.conn.execute(f"ALTER TABLE {history} ENABLE TRIGGER USER")
+    told.conn.commit()
+    return f"/materialize/api/v3/datastack/{told.pair.name}/version/2/table/{CELLS}/query"
+
+
+def reading(told: Story) -> list[int]:
+    """The database's processes that send rows of answers just now."""
+    found = told.conn.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state = 'active' AND query LIKE 'COPY%' AND pid <> pg_backend_pid()"
+    ).fetchall()
+    told.conn.rollback()
+    return [pid for (pid,) in found]
+
+
+def begin(server: Served, path: str) -> socket.socket:
+    """Ask for an uncompressed answer, and read only how it begins."""
+    address = urlsplit(server.url)
+    assert address.hostname
+    asking = socket.socket()
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    asking.settimeout(60)
+    asking.connect((address.hostname, address.port))
+    asking.sendall(f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
+    assert b"200 OK" in asking.recv(1000)
+    return asking
+
+
+def memory_mb(pid: int, what: str) -> float:
+    """VmRSS, or VmHWM (the highest since it was reset), of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if what in line)) / 1024
+
+
+def workers() -> list[int]:
+    """The worker of the server that this process started."""
+    (server,) = _children(os.getpid(), "gunicorn")
+    return _children(server, "gunicorn")
+
+
+def _children(pid: int, word: str) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for task in tasks for child in task.read_text().split()]
+    return [c for c in found if word in Path(f"/proc/{c}/cmdline").read_text()]
+
+
+def test_memory_does_not_grow_with_the_answer(server: Served, long_table: str) -> None:
+    (worker,) = workers()
+    url = server.url + long_table
+    requests.post(f"{url}?count=true", timeout=60)
+    before = memory_mb(worker, "VmRSS")
+    Path(f"/proc/{worker}/clear_refs").write_text("5")
+    rows = size = 0
+    with requests.post(url, stream=True, timeout=60, headers={"Accept-Encoding": "zstd"}) as found:
+        for batch in pa.ipc.open_stream(found.raw):
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+    assert rows == LONG_ROWS + 2
+    assert size > 85_000_000
+    assert memory_mb(worker, "VmHWM") - before < 60
+
+
+def test_who_stops_reading_is_cut_off(told: Story, server: Served, long_table: str) -> None:
+    with begin(server, long_table):
+        assert reading(told)
+        until(lambda: not reading(told), "the answer is given up")
+
+
+def test_who_goes_away_frees_the_connection(told: Story, server: Served, long_table: str) -> None:
+    asking = [begin(server, long_table) for _ in range(3)]
+    assert len(reading(told)) == 3
+    for one in asking:
+        one.close()
+    until(lambda: not reading(told), "the answers are given up")
+    assert requests.get(f"{server.url}/health/ready", timeout=60).status_code == 200
+
+
+def test_an_answer_that_breaks_off_is_seen_to(told: Story, server: Served, long_table: str) -> None:
+    url = server.url + long_table
+    with requests.post(url, stream=True, timeout=60) as found:
+        assert found.status_code == 200
+        (pid,) = reading(told)
+        told.conn.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        told.conn.rollback()
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            assert found.content
+    assert requests.post(f"{url}?count=true", timeout=60).status_code == 200

@@ -70,6 +70,12 @@ class Gone(MatengineError):
     status = 410
 
 
+class Unsupported(MatengineError):
+    """This engine does not do such a thing, or not yet."""
+
+    status = 501
+
+
 class Unavailable(MatengineError):
     """An outside service did not answer; trying again later may work."""
 

@@ -76,7 +76,7 @@ def _unpacked(packed: Path) -> Response:
     """A gzipped file: as it is under Content-Encoding, or its content where that is asked for."""
     facts = packed.stat()
     tag = f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
-    if "gzip" in request.accept_encodings and "Range" not in request.headers:
+    if request.accept_encodings.quality("gzip") > 0 and "Range" not in request.headers:
         answer = send_file(
             packed,
             mimetype="application/octet-stream",

@@ -1,5 +1,16 @@
-"""The materialization API as CAVE's clients know it: versions, their tables, queries."""
+"""The materialization API as CAVE's clients know it: versions, their tables, queries, runs.
 
-from matengine.api.materialize import queries, service, tables, versions
+Beside these what its own client asks: differences, proof and histories.
+"""
 
-BLUEPRINTS = (service.api, versions.api, tables.api, queries.api)
+from matengine.api.materialize import proof, queries, runs, service, starting, tables, versions
+
+BLUEPRINTS = (
+    service.api,
+    versions.api,
+    tables.api,
+    queries.api,
+    proof.api,
+    runs.api,
+    starting.api,
+)

@@ -1,5 +1,7 @@
 """Looking up new rows as soon as they are in, before an epoch wants them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from matengine.engine import datastacks
@@ -10,11 +12,16 @@ from matengine.engine.versions import collect, layout, resolve
 from matengine.storage.connections import Connection
 
 
-def start(conn: Connection, datastack: str) -> int:
-    """Begin to look up the supervoxels of all rows that are new; gives the run. Commits."""
+def start(conn: Connection, datastack: str, only: Sequence[str] = ()) -> int:
+    """Begin to look up the supervoxels of rows that are new; gives the run. Commits.
+
+    Of some or all annotation tables. Raises NotFound for an unknown one.
+    """
     with conn.transaction():
-        datastacks.get(conn, datastack)
-        run_id = runs.enter(conn, datastack, "ingest")
+        segmentation = datastacks.get(conn, datastack).segmentation.name
+        for table in only:
+            layout.layout_of(conn, table, segmentation)
+        run_id = runs.enter(conn, datastack, "ingest", only=list(only))
     conn.commit()
     return run_id
 
@@ -26,8 +33,9 @@ def ready(conn: Connection, run: Run) -> bool:
 
 def plan_lookup(conn: Connection, run: Run) -> None:
     """Units for the runs of inserts that no epoch has taken up."""
+    only = run.parameters.get("only")
     for table in layout.of_run(conn, run):
-        if not table.supervoxels:
+        if not table.supervoxels or (only and table.table not in only):
             continue
         layout.create(conn, table)
         inserted = conn.execute(

@@ -1,8 +1,9 @@
 """Lookups that fail: their states, the gaps of each version, what heals and what is refused."""
 
+import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,6 +15,7 @@ from psycopg.errors import ObjectNotInPrerequisiteState
 from small_world import Pair
 from steps import work_until
 
+from matengine.cli import main
 from matengine.engine import datastacks
 from matengine.engine.annotations import tables
 from matengine.engine.lookup import failures, states
@@ -283,9 +285,13 @@ def test_gaps_of_versions_cannot_be_changed(broken: Pair) -> None:
     assert states.failures(broken.conn, broken.name) == []
     assert len(gaps.of_version(broken.conn, broken.name, number)) == 1
     broken.conn.commit()
-    dropping.drop(broken.conn, broken.name, number)
-    garbage.collect(broken.conn, broken.name)
-    gaps.forget(broken.conn, broken.name)
+    for kept in (1, 0):
+        garbage.collect(broken.conn, broken.name)
+        left = broken.conn.execute(sql.SQL("SELECT count(*) FROM matengine.gap"))
+        assert left.fetchall() == [(kept,)]
+        broken.conn.commit()
+        if kept:
+            dropping.drop(broken.conn, broken.name, number)
 
 
 def test_states_before_the_first_epoch(pair: Pair, original: Any) -> None:
@@ -301,3 +307,81 @@ def test_states_before_the_first_epoch(pair: Pair, original: Any) -> None:
     assert [(t.state, t.as_of) for t in told] == [(State.PENDING, None)] * 2
     with pytest.raises(NotFound):
         states.failures(pair.conn, second.name, "nothing")
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    pair: Pair, server_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs a command; gives (exit code, stdout, stderr)."""
+    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
+    monkeypatch.delenv("MATENGINE_BROKER_URL", raising=False)
+    # the copies of one world have datastacks of one name
+    monkeypatch.setattr(
+        "matengine.engine.datastacks.find", lambda _: (pair.conn.info.dbname, pair.name)
+    )
+
+    def command(*words: object) -> tuple[int, str, str]:
+        pair.conn.commit()
+        code = main([*map(str, words), "--datastack", pair.name])
+        return code, *capfd.readouterr()
+
+    return command
+
+
+def test_as_one_types_it(broken: Pair, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a refused version to one with gaps to one without."""
+    monkeypatch.setattr(failures, "MAX_ATTEMPTS", 2)
+    row_id = max(broken.world.tables[broken.table])
+    assert run("gap-policy")[:2] == (0, "publish-with-gaps\n")
+    assert run("gap-policy", "refuse", "--json")[0] == 0
+    code, out, err = run("materialize")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("error: Run")
+    for words in (f"'{broken.table}' has 1 row with", "matengine lookups", "gap-policy"):
+        assert words in err
+    (pre, post) = json.loads(run("lookups", broken.table, "--json")[1])
+    assert (pre["point"], pre["pending"], pre["failed_retryable"]) == ("pre_pt", 1, 1)
+    assert (post["point"], post["pending"], post["failed_retryable"]) == ("post_pt", 2, 0)
+    listed = run("lookups", broken.table, "--failed")[1].splitlines()
+    assert listed[0].split()[:4] == ["table", "id", "point", "state"]
+    for words in (str(row_id), "pre_pt", "failed-retryable", UNREADABLE):
+        assert words in listed[1]
+    assert run("gap-policy", "publish-with-gaps")[0] == 0
+    assert run("materialize")[0] == 0
+    (gap,) = json.loads(run("gaps", "newest", "--json")[1])
+    assert (gap["id"], gap["point"], gap["permanent"], gap["attempts"]) == (
+        row_id,
+        "pre_pt",
+        True,
+        2,
+    )
+    newest = run("versions")[1].splitlines()
+    assert dict(zip(newest[0].split(), newest[-1].split(), strict=False))["version"] == "5"
+    assert json.loads(run("versions", "--json")[1])[-1]["tables"][-1]["gaps"] == 1
+    assert run("gaps", 5, "--table", broken.notes)[2].strip() == "version 5 has no gaps"
+    states_of = [
+        lookup["state"] for lookup in json.loads(run("lookups", broken.table, row_id, "--json")[1])
+    ]
+    assert states_of == ["failed-permanent", "resolved"]
+    with unreadable(nowhere):
+        assert run("materialize")[0] == 0
+        assert len(json.loads(run("gaps", 6, "--json")[1])) == 1
+        assert run("lookups", "--retry")[1].startswith("1 lookups will be tried again")
+        assert run("lookups", "--retry")[1] == "none was given up\n"
+        assert run("materialize")[0] == 0
+    assert json.loads(run("gaps", 7, "--json")[1]) == []
+    assert len(json.loads(run("gaps", 6, "--json")[1])) == 1
+    for words in (
+        ["gap-policy", "perhaps"],
+        ["gaps", "9"],
+        ["gaps", "5", "--table", "nothing"],
+        ["lookups", "nothing"],
+        ["lookups", broken.table, row_id, "--failed"],
+    ):
+        code, out, err = run(*words)
+        assert (code, out) == (1, "")
+        assert err.startswith("error: ")

@@ -18,6 +18,8 @@ from matengine.storage.connections import Connection, conninfo_of, open_connecti
 log = structlog.get_logger()
 
 WAIT_DEADLINE = timedelta(minutes=10)
+# a run of which nothing has been heard for so long has no workers
+SILENCE_DEADLINE = timedelta(minutes=10)
 _PAUSE_S = 0.05
 
 
@@ -150,12 +152,20 @@ def watch(conninfo: str, run_id: int, progress: Progress = quiet) -> Run:
     """Wait until workers have brought a run to its end.
 
     It does nothing itself: a run that it advanced would wait for the sweeper to send its units.
+    Raises Unavailable where no worker has touched the run for SILENCE_DEADLINE; it goes on when
+    there is one.
     """
     with open_connection(conninfo) as conn:
         while True:
             run = _report(conn, run_id, progress)
             if run.status != "running":
                 return run
+            if runs.silence(conn, run_id) > SILENCE_DEADLINE:
+                raise Unavailable(
+                    f"No worker has touched run {run_id} for {SILENCE_DEADLINE}.",
+                    f"Start workers, or do it here: matengine runs {run_id} --resume.",
+                )
+            conn.commit()
             time.sleep(_PAUSE_S)
 
 

@@ -1,7 +1,7 @@
 """Runs: start, look at, cancel. What a run does is its workflow's business."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.rows import class_row
@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Tally:
-    """How far the units of a run are; `faults` are the latest words of those that stumbled."""
+    """How far the units of a run are; `faults` tell where some stumbled, and over what."""
 
     done: int
     total: int
@@ -113,13 +113,28 @@ def running(conn: Connection) -> list[int]:
 def tally(conn: Connection, run_id: int) -> Tally:
     """How far a run is."""
     row = conn.execute(
-        "SELECT count(*) FILTER (WHERE state = 'done'), count(*),"
-        " coalesce(array_agg(error) FILTER (WHERE error IS NOT NULL), '{}')"
-        " FROM matengine.unit WHERE run_id = %s",
-        (run_id,),
+        "SELECT count(*) FILTER (WHERE state = 'done'), count(*), ARRAY("
+        "  SELECT format('%%s of %%s, attempt %%s: %%s', kind, table_name, max(attempts), error)"
+        "  FROM matengine.unit WHERE run_id = %(run)s AND error IS NOT NULL"
+        "  GROUP BY kind, table_name, error ORDER BY min(unit_id))"
+        " FROM matengine.unit WHERE run_id = %(run)s",
+        {"run": run_id},
     ).fetchone()
     assert row is not None
     return Tally(*row)
+
+
+def silence(conn: Connection, run_id: int) -> timedelta:
+    """For how long nothing has been heard of a run: no phase begun, no unit done or kept alive."""
+    row = conn.execute(
+        "SELECT clock_timestamp() - greatest(r.beat, max(u.lease_until), max(u.finished))"
+        " FROM matengine.run AS r LEFT JOIN matengine.unit AS u USING (run_id)"
+        " WHERE r.run_id = %s GROUP BY r.run_id",
+        (run_id,),
+    ).fetchone()
+    assert row is not None
+    quiet: timedelta = row[0]
+    return quiet
 
 
 def end(conn: Connection, run_id: int, status: str, error: str | None = None) -> None:

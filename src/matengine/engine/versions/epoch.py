@@ -66,9 +66,7 @@ def start(
                     writers=writers.listed(conn),
                 )
         except psycopg.errors.UniqueViolation:
-            raise Conflict(
-                f"Another run is making an epoch of '{datastack}'.", "See: matengine runs."
-            ) from None
+            raise _taken(conn, datastack) from None
         conn.execute(
             "INSERT INTO matengine.epoch (datastack, epoch, time) VALUES (%s, %s, %s)",
             (datastack, epoch, moment),
@@ -82,6 +80,21 @@ def start(
             )
     conn.commit()
     return run_id
+
+
+def _taken(conn: Connection, datastack: str) -> Conflict:
+    """What to say where another run has the datastack."""
+    row = conn.execute(
+        "SELECT max(run_id) FROM matengine.run"
+        " WHERE datastack = %s AND status = 'running' AND epoch IS NOT NULL",
+        (datastack,),
+    ).fetchone()
+    run = row[0] if row and row[0] else "RUN"
+    return Conflict(
+        f"Another run is making an epoch of '{datastack}', or writes its histories anew.",
+        f"Wait for it, see: matengine runs {run}; if nobody works on it:"
+        f" matengine runs {run} --resume, or --cancel.",
+    )
 
 
 def _settle(conn: Connection, segmentation: Segmentation, moment: datetime) -> None:

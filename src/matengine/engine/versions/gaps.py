@@ -64,7 +64,9 @@ def forget(conn: Connection, datastack: str) -> None:
     """Remove the gaps that no kept epoch has."""
     conn.execute(
         "DELETE FROM matengine.gap AS g WHERE g.datastack = %s AND NOT EXISTS ("
-        "  SELECT FROM matengine.epoch AS e WHERE e.datastack = g.datastack"
+        "  SELECT FROM matengine.epoch AS e"
+        "  JOIN matengine.epoch_table AS t USING (datastack, epoch)"
+        "  WHERE e.datastack = g.datastack AND t.table_name = g.table_name"
         "  AND e.collected IS NULL AND g.from_epoch <= e.epoch AND g.to_epoch > e.epoch)",
         (datastack,),
     )

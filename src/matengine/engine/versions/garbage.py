@@ -20,6 +20,7 @@ from matengine import times
 from matengine.engine import datastacks
 from matengine.engine.annotations import tables
 from matengine.engine.versions import dropping, layout, sweep
+from matengine.engine.versions.gaps import forget
 from matengine.engine.versions.layout import Layout
 from matengine.engine.versions.sweep import Gap, Removed
 from matengine.errors import Conflict
@@ -79,6 +80,7 @@ def collect(
                 f"The history of '{table.table}' is being written anew.",
                 "Collect when that is done; see: matengine runs.",
             ) from None
+    forget(conn, datastack)
     _record(conn, datastack, gaps)
     return Collected(sorted(epochs), [r for r in removed if r.rows])
 

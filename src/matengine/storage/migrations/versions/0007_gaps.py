@@ -48,7 +48,8 @@ BEGIN
            OLD.permanent, OLD.attempts, OLD.as_of);
   ELSE
     fine := NOT EXISTS (
-      SELECT FROM matengine.epoch AS e WHERE e.datastack = OLD.datastack
+      SELECT FROM matengine.epoch AS e JOIN matengine.epoch_table AS t USING (datastack, epoch)
+      WHERE e.datastack = OLD.datastack AND t.table_name = OLD.table_name
       AND e.sealed IS NOT NULL AND e.collected IS NULL
       AND OLD.from_epoch <= e.epoch AND OLD.to_epoch > e.epoch);
   END IF;

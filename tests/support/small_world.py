@@ -27,6 +27,7 @@ from matengine.segmentation.chunkedgraph import local
 from matengine.storage.connections import Connection, conninfo_of
 from matengine.testing.graph import MemoryGraph
 from matengine.testing.world import Annotation, Names, World
+from matengine.times import floor_ms
 
 Points = Sequence[Sequence[float | None]]
 
@@ -293,12 +294,22 @@ class Pair:
     def judge(self, version: int, table: str) -> None:
         """A version of a table has the oracle's rows, supervoxels and roots."""
         at, frozen = self.versions[version]
+        self._judge_rows(table, at, frozen[table])
+
+    def judge_live(self, at: datetime) -> None:
+        """Answers at any moment, also between epochs, have the oracle's rows."""
+        for table in (self.table, self.notes):
+            found = answer.ask(self.conn, self.name, at, Query(table))
+            self.conn.commit()
+            self._judge_rows(table, floor_ms(at), found)
+
+    def _judge_rows(self, table: str, at: datetime, found: pa.Table) -> None:
         expected = self.world.version(table, at)
-        answer = {row["id"]: row for row in frozen[table].to_pylist()}
-        assert answer.keys() == expected.keys()
-        assert frozen[table].num_rows == len(expected)  # none is there twice
+        by_id = {row["id"]: row for row in found.to_pylist()}
+        assert by_id.keys() == expected.keys()
+        assert found.num_rows == len(expected)  # none is there twice
         for row_id, shown in expected.items():
-            row = answer[row_id]
+            row = by_id[row_id]
             assert row["created"] == self.world.tables[table][row_id].created
             for name, point in shown.points.items():
                 place = tuple(row[f"{name}_position_{axis}"] for axis in "xyz")

@@ -40,9 +40,9 @@ def find(conn: Connection, datastack: str, at: At) -> Moment:
     """
     segmentation = datastacks.get(conn, datastack).segmentation.name
     if isinstance(at, datetime):
-        time = _past(at)
+        time = times.floor_ms(_past(at))
         epoch = _epoch_at(conn, datastack, time)
-        called = f"'{datastack}' at {times.floor_ms(time).isoformat()}"
+        called = f"'{datastack}' at {time.isoformat()}"
     else:
         version = (
             catalogue.version(conn, datastack, at)
@@ -70,6 +70,6 @@ def _epoch_at(conn: Connection, datastack: str, time: datetime) -> int | None:
     row = conn.execute(
         "SELECT epoch FROM matengine.epoch WHERE datastack = %s AND time = %s"
         " AND sealed IS NOT NULL AND collected IS NULL",
-        (datastack, times.floor_ms(time)),
+        (datastack, time),
     ).fetchone()
     return None if row is None else int(row[0])

@@ -96,6 +96,7 @@ class Relation:
     tables: tuple[str, ...] = ()
     epoch: int | None = None
     total: int | None = None
+    unresolved: int = 0  # rows with a root that is not known yet
 
     @cached_property
     def by_name(self) -> dict[str, Column]:

@@ -8,11 +8,12 @@ from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.query import moments, relation
+from matengine.engine.query.live import relation as live
 from matengine.engine.query.model import At
 from matengine.engine.query.moments import Moment
 from matengine.engine.query.relation import Relation
 from matengine.engine.versions import layout
-from matengine.errors import Invalid, NotFound, did_you_mean
+from matengine.errors import NotFound, did_you_mean
 from matengine.storage.connections import Connection
 
 
@@ -46,10 +47,6 @@ def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user
 def relation_at(conn: Connection, moment: Moment, table: TableMetadata) -> Relation:
     """A table at a moment, whatever moment that is."""
     if moment.epoch is None:
-        raise Invalid(
-            f"There is no epoch of {moment.time.isoformat()}, and live answers between epochs"
-            " are not there yet.",
-            "Ask for a version, or at the time of one.",
-        )
+        return live.relation_at(conn, moment.datastack, table, moment.time)
     where = layout.of_metadata(table, moment.segmentation)
     return relation.of_epoch(where, moment.epoch, moment.tables[table.name].row_count)

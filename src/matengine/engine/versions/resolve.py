@@ -51,7 +51,7 @@ def resolve(conn: Connection, run: Run, unit: Unit) -> None:
     rows = read(conn, table, run, unit, segmentation, last_try=unit.attempts >= MAX_ATTEMPTS)
     assert run.time is not None
     assert run.epoch is not None
-    _find_roots(rows, datastacks.open_graph(conn, segmentation), run.time)
+    find_roots(rows, datastacks.open_graph(conn, segmentation), run.time)
     conn.commit()
     units.hold(conn, unit)
     stage(conn, table, rows, run.epoch, fresh=unit.kind == "fresh")
@@ -92,7 +92,7 @@ def read(
         )
         if len(missing):
             points = _points(answer, number)[missing]
-            found = supervoxels(_lookup(segmentation, table), points)
+            found = supervoxels(lookup_of(segmentation, table), points)
             if found.reason and not last_try:
                 raise Unavailable(found.reason)
             ids[missing], known[missing] = found.ids, found.known
@@ -163,7 +163,8 @@ def _ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.array(column.fill_null(0).to_numpy(), np.int64)
 
 
-def _lookup(segmentation: Segmentation, table: Layout) -> Lookup:
+def lookup_of(segmentation: Segmentation, table: Layout) -> Lookup:
+    """How the supervoxels under points of a table are found."""
     volume = _volume(
         segmentation.name, segmentation.volume, tuple(segmentation.resolution_nm or ())
     )
@@ -176,7 +177,7 @@ def _volume(name: str, url: str | None, resolution_nm: tuple[float, ...]) -> Vol
     return datastacks.open_segmentation_volume(Segmentation(name, url, list(resolution_nm) or None))
 
 
-def _find_roots(rows: Rows, graph: ChunkedGraph, at: datetime) -> None:
+def find_roots(rows: Rows, graph: ChunkedGraph, at: datetime) -> None:
     """Roots of all supervoxels as of the epoch's time: asked once, each supervoxel once."""
     if not rows.supervoxels:
         return
@@ -196,8 +197,8 @@ def stage(conn: Connection, table: Layout, rows: Rows, epoch: int, *, fresh: boo
 
     Of `fresh` rows nothing is staged, but for the few that were queued twice.
     """
-    columns = _columns(table.supervoxels, rows.supervoxels, rows.known)
-    columns |= _columns(table.roots, rows.roots, rows.rooted)
+    columns = id_columns(table.supervoxels, rows.supervoxels, rows.known)
+    columns |= id_columns(table.roots, rows.roots, rows.rooted)
     columns["resolved"] = pa.array(np.ones(len(rows.ids), np.bool_))
     if fresh and _copy(conn, table.staged_name(epoch), rows, columns):
         return
@@ -221,13 +222,14 @@ def _copy(
 
 def keep(conn: Connection, table: Layout, rows: Rows) -> None:
     """Keep the supervoxels of rows for the epoch that will want them; what is kept stays."""
-    columns = _columns(table.supervoxels, rows.supervoxels, rows.known)
+    columns = id_columns(table.supervoxels, rows.supervoxels, rows.known)
     _upsert(conn, table.lookups, rows, columns, sql.SQL("NOTHING").format())
 
 
-def _columns(
+def id_columns(
     names: tuple[str, ...], values: list[NDArray[np.int64]], masks: list[NDArray[np.bool_]]
 ) -> dict[str, pa.Array]:
+    """Ids with nulls where a mask says that none is known."""
     return {
         name: pa.array(value, mask=~mask)
         for name, value, mask in zip(names, values, masks, strict=True)

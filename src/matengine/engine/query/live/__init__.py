@@ -1,0 +1,1 @@
+"""Tables at moments between epochs: an epoch's rows, and the rows that differ from them."""

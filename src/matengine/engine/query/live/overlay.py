@@ -1,0 +1,107 @@
+"""Overlays: the rows in which a moment differs from an epoch, kept for all who ask about it.
+
+An overlay is an unlogged table of the schema `live`. A crash of PostgreSQL empties it together
+with the list of overlays, so none can be taken for complete that is not.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from psycopg import sql
+
+from matengine.engine import datastacks
+from matengine.engine.query.live import differing, rows
+from matengine.engine.query.live.base import Gulf
+from matengine.engine.versions import layout
+from matengine.engine.versions.layout import Layout
+from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
+from matengine.storage.connections import Connection, conninfo_of, open_connection
+from matengine.storage.names import joined
+
+# how long an overlay with roots that are not known counts as the latest word
+RETRY = timedelta(seconds=5)
+# overlays that nobody has asked for since so long are dropped
+UNUSED = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """`rows` is a table of all ids that differ; those `shown` are complete rows of the moment.
+
+    epoch: what it lies over; None where it is everything. size: of all ids. unresolved: rows with
+    a root that is not known yet.
+    """
+
+    rows: sql.Identifier
+    epoch: int | None
+    size: int
+    unresolved: int
+
+
+def at(conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: ChunkedGraph) -> Overlay:
+    """The overlay of a moment; made, on a connection of its own, where nobody has yet."""
+    found = _find(conn, datastack, table, gulf)
+    if found is not None:
+        return found
+    with open_connection(conninfo_of(conn)) as own:
+        # one maker at a time; those who waited find what it made
+        own.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"overlay {table.name}",)
+        )
+        found = _find(own, datastack, table, gulf) or _make(own, datastack, table, gulf, graph)
+        own.commit()
+    return found
+
+
+def sweep(conn: Connection, unused: timedelta = UNUSED) -> int:
+    """Drop the overlays that nobody has asked for lately, and tables that are in no list."""
+    old = [
+        name
+        for (name,) in conn.execute(
+            "SELECT c.relname FROM pg_class AS c LEFT JOIN matengine.overlay AS o"
+            " ON o.name = c.relname WHERE c.relnamespace = 'live'::regnamespace"
+            " AND c.relkind = 'r' AND (o.name IS NULL OR o.used < now() - %s)",
+            (unused,),
+        )
+    ]
+    for name in old:
+        conn.execute("DELETE FROM matengine.overlay WHERE name = %s", (name,))
+        conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("live", name)))
+    return len(old)
+
+
+def _find(conn: Connection, datastack: str, table: Layout, gulf: Gulf) -> Overlay | None:
+    row = conn.execute(
+        "SELECT name, size, unresolved, used < now() - %s FROM matengine.overlay"
+        " WHERE datastack = %s AND table_name = %s AND token = %s"
+        " AND (unresolved = 0 OR made > now() - %s)",
+        (UNUSED / 4, datastack, table.table, gulf.token, RETRY),
+    ).fetchone()
+    if row is None:
+        return None
+    name, size, unresolved, note = row
+    if note:
+        conn.execute("UPDATE matengine.overlay SET used = now() WHERE name = %s", (name,))
+    return _overlay(name, gulf, size, unresolved)
+
+
+def _make(
+    conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: ChunkedGraph
+) -> Overlay:
+    layout.create(conn, table)
+    differing.collect(conn, datastack, table, gulf)
+    segmentation = datastacks.get(conn, datastack).segmentation
+    name = joined(table.name, gulf.token[:16])
+    size, unresolved = rows.write(conn, table, gulf, datastack, segmentation, graph, name)
+    conn.execute(
+        "INSERT INTO matengine.overlay (name, datastack, table_name, token, size, unresolved)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO UPDATE"
+        " SET size = excluded.size, unresolved = excluded.unresolved, made = now(), used = now()",
+        (name, datastack, table.table, gulf.token, size, unresolved),
+    )
+    return _overlay(name, gulf, size, unresolved)
+
+
+def _overlay(name: str, gulf: Gulf, size: int, unresolved: int) -> Overlay:
+    epoch = gulf.base.epoch if gulf.base else None
+    return Overlay(sql.Identifier("live", name), epoch, size, unresolved)

@@ -1,0 +1,66 @@
+"""A table at any moment, as a relation like that of an epoch."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from psycopg import sql
+
+from matengine.engine import datastacks
+from matengine.engine.annotations.tables import TableMetadata
+from matengine.engine.query import relation
+from matengine.engine.query.live import base, overlay
+from matengine.engine.query.live.overlay import Overlay
+from matengine.engine.query.relation import Relation
+from matengine.engine.versions import layout
+from matengine.engine.versions.layout import Layout
+from matengine.errors import NotFound
+from matengine.storage.connections import Connection
+
+
+def relation_at(
+    conn: Connection, datastack: str, metadata: TableMetadata, at: datetime
+) -> Relation:
+    """A table at a time, floored to the millisecond: the rows that an epoch of it would show.
+
+    Where the table was not made yet it has no rows. The cost is that of what changed between the
+    time and an epoch that is kept, and nothing where somebody has asked for the same since.
+    Raises NotFound for a table that had been deleted.
+    """
+    if metadata.deleted is not None and metadata.deleted <= at:
+        raise NotFound(
+            f"The table '{metadata.name}' was deleted at {metadata.deleted.isoformat()}.",
+            "Ask for an earlier time, or for a version that has it.",
+        )
+    segmentation = datastacks.get(conn, datastack).segmentation
+    table = layout.of_metadata(metadata, segmentation.name)
+    graph = datastacks.open_graph(conn, segmentation)
+    gulf = base.look(conn, datastack, table, graph, at)
+    found = overlay.at(conn, datastack, table, gulf, graph)
+    if found.epoch is not None and not found.size:
+        return relation.of_epoch(table, found.epoch)
+    return replace(
+        relation.of_epoch(table, found.epoch or 0),
+        source=_source(table, found),
+        epoch=None,
+        unresolved=found.unresolved,
+    )
+
+
+def _source(table: Layout, over: Overlay) -> sql.Composed:
+    names = layout.names_of(table)
+    shown = sql.SQL("SELECT {names} FROM {rows} WHERE shown").format(names=names, rows=over.rows)
+    if over.epoch is None:
+        return sql.SQL("({})").format(shown)
+    return sql.SQL(
+        "(SELECT {names} FROM {history} AS r WHERE {visible}"
+        " AND (SELECT matengine.readable({segmentation}, {epoch}))"
+        " AND NOT EXISTS (SELECT FROM {rows} AS o WHERE o.id = r.id) UNION ALL {shown})"
+    ).format(
+        names=names,
+        history=table.history,
+        visible=layout.visible("r", over.epoch),
+        segmentation=sql.Literal(table.segmentation),
+        epoch=sql.Literal(over.epoch),
+        rows=over.rows,
+        shown=shown,
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 from psycopg import sql
@@ -38,7 +39,8 @@ class Body:
     def key(self, name: str, column: str) -> sql.Composable:
         return self.relations[name].by_name[column].raw(self.rows[name])
 
-    def compose(self) -> sql.Composed:
+    @cached_property
+    def text(self) -> sql.Composed:
         """FROM and WHERE. Raises NotFound, Invalid for filters and joins that are not right."""
         rows = self.rows
         conditions = [joins.condition(join, rows, self.relations) for join in self.query.joins]
@@ -66,7 +68,7 @@ class Body:
 
 def counting(body: Body) -> sql.Composed:
     """How many rows there are, whatever page or sample is asked for."""
-    return sql.SQL("SELECT count(*) AS count ") + body.compose()
+    return sql.SQL("SELECT count(*) AS count ") + body.text
 
 
 def selecting(body: Body, outputs: Sequence[Output], wanted: Resolution | None) -> "Selection":
@@ -80,7 +82,7 @@ def selecting(body: Body, outputs: Sequence[Output], wanted: Resolution | None) 
     ]
     keys = [body.key(*key) for key in body.keys]
     listed += [sql.SQL("{} AS {}").format(key, _key_name(place)) for place, key in enumerate(keys)]
-    statement = sql.SQL("SELECT {} ").format(sql.SQL(", ").join(listed)) + body.compose()
+    statement = sql.SQL("SELECT {} ").format(sql.SQL(", ").join(listed)) + body.text
     sample = query.random_sample
     if sample is None:
         return Selection(query, statement, tuple(keys), sampled=False)

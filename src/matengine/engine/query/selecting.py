@@ -8,8 +8,8 @@ from matengine.engine.query.model import Query
 from matengine.engine.query.relation import AXES, Column, Form, Relation
 from matengine.errors import Invalid, NotFound, did_you_mean
 
-_ROOT = "_root_id"
-_SUPERVOXEL = "_supervoxel_id"
+_ROOT = "root_id"
+_SUPERVOXEL = "supervoxel_id"
 _LONGEST_SUFFIX = 48
 
 

@@ -1,6 +1,7 @@
 """Values of filters: checked against the type of a column, and made SQL literals."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from matengine.times import parse_time
 _LARGEST = 2**63 - 1
 # from here on a float no longer tells whole numbers apart
 _EXACT = 2**53
+_DIGITS = re.compile(r"[+-]?[0-9]{1,100}")
 _BOOLEANS = {"true": True, "t": True, "false": False, "f": False}
 
 SQL_TYPES: dict[pa.DataType, str] = {
@@ -75,7 +77,8 @@ def array(kind: pa.DataType, values: list[Any]) -> sql.Composed:
     if kind == pa.string():
         body: sql.Composable = sql.Literal(values)
     else:
-        body = sql.Literal("{" + ",".join(map(_text, values)) + "}")
+        texts = map(str if kind == pa.int64() else _text, values)
+        body = sql.Literal("{" + ",".join(texts) + "}")
     return sql.SQL("{}::{}[]").format(body, sql.SQL(SQL_TYPES[kind]))
 
 
@@ -85,8 +88,9 @@ def _text(value: Any) -> str:
 
 def _whole(value: Any) -> int:
     if isinstance(value, str):
-        return int(value) if value.strip().lstrip("-").isdecimal() else int("")
-    if isinstance(value, float):
+        if not _DIGITS.fullmatch(value.strip()):
+            raise ValueError
+    elif isinstance(value, float):
         if not value.is_integer() or abs(value) >= _EXACT:
             raise ValueError
     elif not isinstance(value, int) or isinstance(value, bool):

@@ -1,0 +1,97 @@
+"""ADBC connections of this process, opened once and used again.
+
+The driver reads the whole catalogue of types when it opens a database (0.1 s and more), and the
+first statement of a connection costs as much as many later ones, for PostGIS is loaded by it. So
+one opening is kept for each database, from which connections are cloned, and connections that
+nobody uses are kept, too.
+"""
+
+import atexit
+import os
+import threading
+from contextlib import suppress
+
+import adbc_driver_postgresql.dbapi as adbc
+
+_KEPT = 8  # databases
+_IDLE = 8  # connections
+_Key = tuple[int, str]
+
+_opened: dict[_Key, adbc.Connection] = {}
+_idle: list[tuple[_Key, adbc.Connection]] = []  # those used last are at the end
+_lock = threading.Lock()
+
+
+def take(conninfo: str, first: str) -> adbc.Connection:
+    """A connection for the caller alone, each of whose statements is a transaction.
+
+    `first` is a statement to run on it. Hand it on to `keep` or `end`. Raises what the driver
+    raises.
+    """
+    key = (os.getpid(), conninfo)
+    while (found := _idle_one(key)) is not None:
+        try:
+            _run(found, first)
+            return found
+        except adbc.Error:
+            end(found)  # the server has ended it meanwhile
+    found = _original(key).adbc_clone()
+    try:
+        found.adbc_connection.set_autocommit(True)
+        _run(found, first)
+    except BaseException:
+        end(found)
+        raise
+    return found
+
+
+def keep(conninfo: str, connection: adbc.Connection) -> None:
+    """Take back a connection on which nothing runs any more."""
+    with _lock:
+        _idle.append(((os.getpid(), conninfo), connection))
+        oldest = _idle.pop(0) if len(_idle) > _IDLE else None
+    if oldest and oldest[0][0] == os.getpid():
+        end(oldest[1])
+
+
+def end(connection: adbc.Connection) -> None:
+    """Close a connection, whatever became of it."""
+    with suppress(adbc.Error):
+        connection.close()
+
+
+@atexit.register
+def close() -> None:
+    """Close what is kept open; the driver complains where a process ends without."""
+    with _lock:
+        kept = [*_idle, *_opened.items()]
+        _idle.clear()
+        _opened.clear()
+    for (pid, _), found in kept:
+        if pid == os.getpid():  # not one that a parent process opened
+            end(found)
+
+
+def _run(connection: adbc.Connection, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _idle_one(key: _Key) -> adbc.Connection | None:
+    with _lock:
+        for place in reversed(range(len(_idle))):
+            if _idle[place][0] == key:
+                return _idle.pop(place)[1]
+    return None
+
+
+def _original(key: _Key) -> adbc.Connection:
+    with _lock:
+        if key not in _opened:
+            while len(_opened) >= _KEPT:
+                oldest = next(iter(_opened))
+                found = _opened.pop(oldest)
+                if oldest[0] == key[0]:
+                    end(found)
+            _opened[key] = adbc.connect(key[1])
+        return _opened[key]

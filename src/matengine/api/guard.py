@@ -14,7 +14,10 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ALLOWED_METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 _ALLOWED_HEADERS = "Authorization, Content-Type, X-Requested-With"
-_EXPOSED_HEADERS = "WWW-Authenticate, column_names, dataframe_resolution, Warning"
+_EXPOSED_HEADERS = (
+    "WWW-Authenticate, column_names, dataframe_resolution, Warning, ETag,"
+    " matengine-total, matengine-rows, matengine-truncated, matengine-cursor"
+)
 
 
 def install(app: Flask, *, hosts: Iterable[str], origins: Iterable[str]) -> None:

@@ -2,98 +2,42 @@
 
 import gzip
 import json
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
-import pyarrow as pa
 import pytest
-import tensorstore as ts
 from caveclient.auth import AuthClient
 from caveclient.chunkedgraph import ChunkedGraphClient
-from flask.testing import FlaskClient
+from four_supervoxels import MS, NM, SECOND, START, SV, Box, seconds, served_box
 from listening import listening
 from requests import HTTPError
 
-from matengine.api.app import create_app
-from matengine.engine import datastacks
-from matengine.segmentation.chunkedgraph import local
-from matengine.storage import pools
+from matengine.storage import connections
 from matengine.times import to_ms
 
-START = datetime(2026, 1, 1, 0, 0, 0, 123000, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-MS = timedelta(milliseconds=1)
-# four supervoxels in a row of four chunks along x, each 8 voxels of 10 nm
-SV = [(1 << 56) | (x << 46) | 1 for x in range(4)]
-NM = (10.0, 10.0, 20.0)
 
-
-@dataclass(frozen=True)
-class Box:
-    """A graph a--b c d with merges b--c at 1 s, c--d at 2 s, and the split b--c at 3 s."""
-
-    client: FlaskClient
-    name: str
-    roots: dict[int, list[int]]  # second -> root of each supervoxel
-    url: str
-
-    @property
-    def path(self) -> str:
-        return f"/segmentation/api/v1/table/{self.name}"
-
-    def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """JSON without a content type, as clients send it."""
-        data = None if body is None else json.dumps(body)
-        answer = self.client.open(
-            f"/segmentation/api/v1/table/{self.name}/{path}",
-            method=method,
-            data=data,
-            query_string=query,
-        )
-        assert answer.status_code == 200, answer.data
-        return answer.json
+@pytest.fixture(scope="module")
+def box(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """For tests that change nothing."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    connections.create_aligned_volume(name, url=server_url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MATENGINE_DATABASE_URL", server_url)
+        with served_box(name, tmp_path_factory.mktemp("volume")) as made:
+            yield made
+    connections.drop_aligned_volume(name, url=server_url)
 
 
 @pytest.fixture
-def box(av: Any, tmp_path: Path) -> Iterator[Box]:
-    voxels = np.zeros((32, 8, 8), np.uint64)
-    for x, supervoxel in enumerate(SV):
-        voxels[8 * x + 1 : 8 * x + 8, 1:, 1:] = supervoxel
-    spec = {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": {"driver": "file", "path": f"{tmp_path}/"},
-        "multiscale_metadata": {"type": "segmentation", "data_type": "uint64", "num_channels": 1},
-        "scale_metadata": {
-            "size": voxels.shape,
-            "chunk_size": [8, 8, 8],
-            "resolution": NM,
-            "encoding": "raw",
-        },
-    }
-    ts.open(spec, create=True, open=True).result()[..., 0].write(voxels).result()
-    name = av.name
-    edges = pa.table({"supervoxel_a": SV[:1], "supervoxel_b": SV[1:2]})
-    with av.connect() as conn:
-        segmentation = datastacks.Segmentation(name, str(tmp_path), list(NM), [8, 8, 8])
-        datastacks.create(conn, f"stack_{name}", segmentation)
-        local.create(conn, name, start=START, chunk_size=(8, 8, 8))
-        local.load_edges(conn, name, edges, supervoxels=SV)
-        local.merge(conn, name, [(SV[1], SV[2])], at=START + SECOND)
-        local.merge(conn, name, [(SV[2], SV[3])], at=START + 2 * SECOND)
-        local.split(conn, name, [(SV[1], SV[2])], at=START + 3 * SECOND)
-        graph = local.LocalGraph(conn, name)
-        roots = {s: graph.roots(SV, START + s * SECOND).tolist() for s in range(4)}
-    yield Box(create_app().test_client(), name, roots, av.url)
-    pools.close_all()
-
-
-def seconds(time: datetime) -> str:
-    return f"{to_ms(time) // 1000}.{to_ms(time) % 1000:03d}"
+def fresh(av: Any, tmp_path: Path) -> Iterator[Box]:
+    """For tests that edit."""
+    with served_box(av.name, tmp_path) as made:
+        yield made
 
 
 def test_versions(box: Box) -> None:
@@ -260,7 +204,7 @@ def test_oldest_timestamp(box: Box) -> None:
     assert box.call("GET", "oldest_timestamp") == {"iso": "2026-01-01 00:00:00.123000+00:00"}
 
 
-def test_info(box: Box, tmp_path: Path) -> None:
+def test_info(box: Box) -> None:
     info = box.client.get(f"/segmentation/table/{box.name}/info").json
     assert info is not None
     assert info["scales"][0]["resolution"] == list(NM)
@@ -275,47 +219,50 @@ def test_info(box: Box, tmp_path: Path) -> None:
 # ── edits ────────────────────────────────────────────────────────────────────
 
 
-def test_merge_split_undo_redo(box: Box) -> None:
-    start = box.roots[3]
-    merged = box.call("POST", "merge", [[SV[1], 0, 0, 0], [str(SV[2]), 0, 0, 0]], priority="False")
+def test_merge_split_undo_redo(fresh: Box) -> None:
+    start = fresh.roots[3]
+    points = [[SV[1], 0, 0, 0], [str(SV[2]), 0, 0, 0]]
+    merged = fresh.call("POST", "merge", points, priority="False")
+        "POST", "merge", [[SV[1], 0, 0, 0], [str(SV[2]), 0, 0, 0]], priority="False"
+    )
     assert merged["operation_id"] == 4
     (whole,) = merged["new_root_ids"]
-    assert box.call("GET", f"node/{whole}/leaves") == {"leaf_ids": SV}
+    assert fresh.call("GET", f"node/{whole}/leaves") == {"leaf_ids": SV}
 
     sides = {"sources": [[SV[0], 0, 0, 0]], "sinks": [[SV[3], 0, 0, 0], [SV[2], 0, 0, 0]]}
-    preview = box.call("POST", "graph/split_preview", sides)
+    preview = fresh.call("POST", "graph/split_preview", sides)
     assert not preview["illegal_split"]
     assert sorted(map(sorted, preview["supervoxel_connected_components"])) in (
         [SV[:1], SV[1:]],
         [SV[:2], SV[2:]],
     )
-    assert box.call("GET", f"node/{SV[0]}/root") == {"root_id": whole}
-    split = box.call("POST", "split", sides, int64_as_str=1)
+    assert fresh.call("GET", f"node/{SV[0]}/root") == {"root_id": whole}
+    split = fresh.call("POST", "split", sides, int64_as_str=1)
     assert len(split["new_root_ids"]) == 2
     assert all(isinstance(root, str) for root in split["new_root_ids"])
 
-    undone = box.call("POST", "undo", {"operation_id": split["operation_id"]})
+    undone = fresh.call("POST", "undo", {"operation_id": split["operation_id"]})
     assert len(undone["new_root_ids"]) == 1
     assert undone["new_root_ids"] != [whole]
-    assert box.call("GET", f"node/{undone['new_root_ids'][0]}/leaves") == {"leaf_ids": SV}
-    redone = box.call("POST", "redo", {"operation_id": split["operation_id"]})
+    assert fresh.call("GET", f"node/{undone['new_root_ids'][0]}/leaves") == {"leaf_ids": SV}
+    redone = fresh.call("POST", "redo", {"operation_id": split["operation_id"]})
     assert len(redone["new_root_ids"]) == 2
     assert not {*redone["new_root_ids"]} & {whole, *start}
 
 
-def test_split_of_given_edges(box: Box) -> None:
+def test_split_of_given_edges(fresh: Box) -> None:
     sides = {"sources": [[SV[2], 0, 0, 0]], "sinks": [[SV[3], 0, 0, 0]], "mincut": False}
-    done = box.call("POST", "split", sides)
-    leaves = [box.call("GET", f"node/{r}/leaves")["leaf_ids"] for r in done["new_root_ids"]]
+    done = fresh.call("POST", "split", sides)
+    leaves = [fresh.call("GET", f"node/{r}/leaves")["leaf_ids"] for r in done["new_root_ids"]]
     assert sorted(leaves) == [[SV[2]], [SV[3]]]
 
 
-def test_points_near_an_object(box: Box) -> None:
+def test_points_near_an_object(fresh: Box) -> None:
     """A root and a position: its supervoxel nearest to it, though another's is nearer."""
-    a_b, c_d = box.roots[3][0], box.roots[3][3]
+    a_b, c_d = fresh.roots[3][0], fresh.roots[3][3]
     # x = 160 nm is where c's chunk begins; b ends at 160 nm, c begins at 170 nm
-    done = box.call("POST", "merge", [[a_b, 165.0, 40, 80], [c_d, 155.0, 40, 80]])
-    details = box.call("GET", "operation_details", operation_ids=f"[{done['operation_id']}]")
+    done = fresh.call("POST", "merge", [[a_b, 165.0, 40, 80], [c_d, 155.0, 40, 80]])
+    details = fresh.call("GET", "operation_details", operation_ids=f"[{done['operation_id']}]")
     assert details[str(done["operation_id"])]["added_edges"] == [[SV[1], SV[2]]]
 
 
@@ -372,29 +319,29 @@ def test_change_logs(box: Box) -> None:
     assert merges == [[SV[1], SV[2]], [SV[2], SV[3]]]
 
 
-def test_operation_details(box: Box) -> None:
-    found = box.call("GET", "operation_details", operation_ids="[1, 3, 44]")
+def test_operation_details(fresh: Box) -> None:
+    found = fresh.call("GET", "operation_details", operation_ids="[1, 3, 44]")
     assert set(found) == {"1", "3"}
     assert found["1"]["added_edges"] == [[SV[1], SV[2]]]
     assert found["3"]["removed_edges"] == [[SV[1], SV[2]]]
-    assert found["3"]["roots"] == sorted({*box.roots[3]})
-    done = box.call("POST", "undo", {"operation_id": 3})["operation_id"]
-    mine = box.call("GET", "user_operations", user_id=1)
+    assert found["3"]["roots"] == sorted({*fresh.roots[3]})
+    done = fresh.call("POST", "undo", {"operation_id": 3})["operation_id"]
+    mine = fresh.call("GET", "user_operations", user_id=1)
     assert mine["operation_id"] == [done]
-    again = box.call("GET", "operation_details", operation_ids=f"[{done}]")
+    again = fresh.call("GET", "operation_details", operation_ids=f"[{done}]")
     assert again[str(done)]["undo_operation_id"] == 3
 
 
-def test_graph_that_moved_is_found_again(box: Box) -> None:
+def test_graph_that_moved_is_found_again(fresh: Box) -> None:
     """What a process remembers of places never outlives the catalogue."""
-    assert box.call("GET", "oldest_timestamp")
-    with psycopg.connect(box.url, autocommit=True) as conn:
+    assert fresh.call("GET", "oldest_timestamp")
+    with psycopg.connect(fresh.url, autocommit=True) as conn:
         conn.execute("UPDATE matengine.segmentation SET graph = 'http://elsewhere'")
-    path = f"/segmentation/api/v1/table/{box.name}/oldest_timestamp"
-    assert box.client.get(path).status_code == 404
-    with psycopg.connect(box.url, autocommit=True) as conn:
+    path = f"/segmentation/api/v1/table/{fresh.name}/oldest_timestamp"
+    assert fresh.client.get(path).status_code == 404
+    with psycopg.connect(fresh.url, autocommit=True) as conn:
         conn.execute("UPDATE matengine.segmentation SET graph = 'local'")
-    assert box.client.get(path).status_code == 200
+    assert fresh.client.get(path).status_code == 200
 
 
 # ── level-2 nodes, paths, and the client itself ──────────────────────────────
@@ -434,11 +381,11 @@ def test_level2_graph_and_paths(box: Box) -> None:
     assert box.client.post(path, data=json.dumps(ends)).status_code == 400
 
 
-def test_caveclient(box: Box) -> None:
+def test_caveclient(fresh: Box) -> None:
     """Each method of the client that a server without meshes can serve."""
-    with listening(box.client.application) as url:
-        client = ChunkedGraphClient(url, box.name, AuthClient(token=None, server_address=url))
-        _ask_everything(client, box)
+    with listening(fresh.client.application) as url:
+        client = ChunkedGraphClient(url, fresh.name, AuthClient(token=None, server_address=url))
+        _ask_everything(client, fresh)
 
 
 def _ask_everything(client: ChunkedGraphClient, box: Box) -> None:

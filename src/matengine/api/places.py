@@ -44,6 +44,10 @@ def datastack_names() -> dict[str, str]:
     """All datastacks of the server, sorted, each with its aligned volume."""
     found: dict[str, str] = {}
     for volume in connections.aligned_volumes():
-        with pools.connection(volume) as conn:
-            found |= dict.fromkeys(datastacks.names(conn), volume)
+        try:
+            with pools.connection(volume) as conn:
+                found |= dict.fromkeys(datastacks.names(conn), volume)
+        except (NotFound, Unavailable):
+            if volume in connections.aligned_volumes():
+                raise  # it was not removed meanwhile
     return dict(sorted(found.items()))

@@ -223,8 +223,6 @@ def test_merge_split_undo_redo(fresh: Box) -> None:
     start = fresh.roots[3]
     points = [[SV[1], 0, 0, 0], [str(SV[2]), 0, 0, 0]]
     merged = fresh.call("POST", "merge", points, priority="False")
-        "POST", "merge", [[SV[1], 0, 0, 0], [str(SV[2]), 0, 0, 0]], priority="False"
-    )
     assert merged["operation_id"] == 4
     (whole,) = merged["new_root_ids"]
     assert fresh.call("GET", f"node/{whole}/leaves") == {"leaf_ids": SV}

@@ -19,8 +19,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 if str(SUPPORT) not in sys.path:  # where pytest has not put it there
@@ -32,7 +33,7 @@ from celery import Celery
 from chaos_clients import LOST, connection, lines
 from chaos_ledger import Cut, Ledger, check_live, check_version
 from chaos_works import KINDS, Killer, Works, prepare_environment
-from chaos_world import DATASTACK, TABLE, VOLUME, describe, digest, expected, facts, make
+from chaos_world import DATASTACK, TABLE, VOLUME, Facts, describe, digest, expected, facts, make
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -165,7 +166,8 @@ class Chaos:
         if run.status == "done":
             self.found.workflows += 1
             cut = Cut(asked, answered, times.to_ms(run.time))
-            self.persist(lambda conn: self._judge(conn, run, cut))
+            assert run.version is not None
+            self._judge(run, run.version, cut)
         else:
             self._accept_failure(run)
         seconds = answered - asked, time.time() - answered
@@ -202,34 +204,34 @@ class Chaos:
         if len(self.found.failed) > max(3, self.wanted.workflows // 5):
             raise Stuck(f"too many runs failed: {self.found.failed}")
 
-    def _judge(self, conn: Connection, run: Run, cut: Cut) -> None:
-        """A new version is the truth, has what was promised before, and verifies."""
-        assert run.version is not None
+    def _judge(self, run: Run, version: int, cut: Cut) -> None:
+        """A new version is the truth, and has what was promised before."""
         before = self.ledger.read()
-        known = facts(conn)
+        known = self.persist(facts)
         after = self.ledger.read()
-        answer = self._read(conn, run.version)
-        truth, faults = expected(conn, known, times.from_ms(cut.time_ms), self.wanted.seed)
-        if digest(answer) != digest(truth):
-            faults.append(describe(answer, truth))
+        answer, faults = self._compare(known, version, times.from_ms(cut.time_ms))
         faults += check_version(after, known, answer, cut)
-        faults += [t.words for t in verify.verify(conn, DATASTACK, run.version) if not t.right]
-        (told,) = catalogue.tables_at(conn, DATASTACK, run.epoch or 0)
-        live_faults = list(check_live(before, known, after))
-        # nothing below meets a lost connection, so nothing is told twice
         for fault in faults:
-            self._differ(f"version {run.version}: {fault}")
-        for fault in live_faults:
+            self._differ(f"version {version}: {fault}")
+        for fault in check_live(before, known, after):
             self._differ(fault)
-        self.found.versions_checked += 1
+        (told,) = self.persist(lambda c: catalogue.tables_at(c, DATASTACK, run.epoch or 0))
         self.found.history_rows_written += told.rows_added + told.rows_closed
-        self.digests[run.version] = digest(answer)
-        line = {"version": run.version, "digest": self.digests[run.version]}
+        self.digests[version] = digest(answer)
+        line = {"version": version, "digest": self.digests[version]}
         with (self.folder / "published.jsonl").open("a") as out:
             out.write(json.dumps(line) + "\n")
 
-    def _read(self, conn: Connection, version: int) -> pa.Table:
-        return read.read(conn, relation.at_version(conn, DATASTACK, TABLE, version))
+    def _compare(self, known: Facts, version: int, at: datetime) -> tuple[pa.Table, list[str]]:
+        """What a version answers, and where that leaves the truth."""
+        answer = self.persist(
+            lambda c: read.read(c, relation.at_version(c, DATASTACK, TABLE, version))
+        )
+        truth, faults = self.persist(lambda c: expected(c, known, at, self.wanted.seed))
+        if digest(answer) != digest(truth):
+            faults.append(describe(answer, truth))
+        self.found.versions_checked += 1
+        return answer, faults
 
     # the end
 
@@ -240,24 +242,21 @@ class Chaos:
         self._workflow()
         if len(self.found.failed) > failed:
             self._differ(f"a run without kills failed: {self.found.failed[-1]}")
-        with connection() as conn:
-            known = facts(conn)
-            for version, published in self.digests.items():
-                self._check_again(conn, known, version, published)
+        known = self.persist(facts)
+        for version, published in self.digests.items():
+            self.say(f"looking at version {version} again")
+            self._check_again(known, version, published)
 
-    def _check_again(self, conn: Connection, known: Any, version: int, published: str) -> None:
-        answer = self._read(conn, version)
-        at = catalogue.version(conn, DATASTACK, version).time
-        assert at is not None
-        truth, faults = expected(conn, known, at, self.wanted.seed)
+    def _check_again(self, known: Facts, version: int, published: str) -> None:
+        found = self.persist(lambda c: catalogue.version(c, DATASTACK, version))
+        assert found.time is not None
+        answer, faults = self._compare(known, version, found.time)
         if digest(answer) != published:
             faults.append("it changed")
-        if digest(answer) != digest(truth):
-            faults.append(describe(answer, truth))
-        faults += [t.words for t in verify.verify(conn, DATASTACK, version) if not t.right]
+        checked = self.persist(lambda c: verify.verify(c, DATASTACK, version))
+        faults += [table.words for table in checked if not table.right]
         for fault in faults:
             self._differ(f"version {version}, at the end: {fault}")
-        self.found.versions_checked += 1
 
     def _sum_up(self) -> None:
         found = self.found

@@ -188,7 +188,8 @@ def expected(conn: Connection, known: Facts, at: datetime, seed: int) -> tuple[p
             found = roots[np.searchsorted(every, ids).clip(max=len(every) - 1)]
             columns[f"{point}_supervoxel_id"] = pa.array(ids)
             columns[f"{point}_root_id"] = pa.array(np.where(ids, found, 0))
-    return pa.table(columns | {"size": rows["size"]}), faults
+    valid = pa.array(np.ones(len(rows), np.bool_))  # what a version shows is
+    return pa.table(columns | {"size": rows["size"], "valid": valid}), faults
 
 
 def _objects(every: Ints, operations: list[Operation], at_ms: int, seed: int) -> Ints:
@@ -213,21 +214,23 @@ def _compare_objects(roots: Ints, labels: Ints) -> list[str]:
 
 
 def digest(table: pa.Table) -> str:
-    """A hash of names, nulls and values, whatever batches the rows came in."""
+    """A hash of names, nulls and values, whatever order the columns and batches came in."""
     found = hashlib.sha256()
-    for name in table.column_names:
+    for name in sorted(table.column_names):
         column = table[name].combine_chunks()
-        found.update(f"{name} {column.null_count} ".encode())
-        found.update(np.asarray(column.is_null()).tobytes())
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        elif pa.types.is_boolean(column.type):
+            column = column.cast(pa.int64())
+        found.update(f"{name} {column.null_count} ".encode())
+        found.update(np.asarray(column.is_null()).tobytes())
         found.update(column.fill_null(0).to_numpy().tobytes())
     return found.hexdigest()
 
 
 def describe(answer: pa.Table, truth: pa.Table) -> str:
     """Where an answer leaves the truth."""
-    if answer.column_names != truth.column_names:
+    if sorted(answer.column_names) != sorted(truth.column_names):
         return f"columns {answer.column_names}, not {truth.column_names}"
     found, right = np.asarray(answer["id"]), np.asarray(truth["id"])
     missing, surplus = np.setdiff1d(right, found), np.setdiff1d(found, right)

@@ -2,6 +2,7 @@
 
 import ast
 import gzip
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from matengine.engine.annotations import tables
 from matengine.engine.query import answer
 from matengine.engine.query.model import At, Filter, Join, Op, Query
 from matengine.engine.versions import dropping, labels
+from matengine.errors import Unavailable
 from matengine.storage import pools
 
 CLIENT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
@@ -387,6 +389,16 @@ def test_long_answers_say_at_their_end_how_they_end(
             rest = ask(api, path, {"cursor": end["cursor"]})
             assert rows_of(rest).column("id").to_pylist() == [8]
     assert "Warning" not in ask(api, path).headers
+
+
+def test_an_answer_is_not_sent_for_ever(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ask(api, f"version/1/table/{api.synapses}/query")
+    pieces = found.iter_encoded()
+    assert next(pieces)
+    monkeypatch.setattr(answers, "monotonic", lambda: math.inf)
+    with pytest.raises(Unavailable, match="too slowly"):
+        next(pieces)
+    found.close()
 
 
 def test_frozen_answers_have_a_tag(api: Api) -> None:

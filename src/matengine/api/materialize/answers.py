@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version as software
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -27,7 +28,7 @@ from matengine.engine.query.answer import Plan
 from matengine.engine.query.model import At, Query
 from matengine.engine.query.outdated import outdated, roots_asked_for
 from matengine.engine.versions import catalogue
-from matengine.errors import MatengineError, NotFound
+from matengine.errors import MatengineError, NotFound, Unavailable
 from matengine.storage.connections import Connection
 
 log = structlog.get_logger(__name__)
@@ -106,10 +107,16 @@ def _body(asked: Asked, plan: Plan, page: Page, end: dict[str, Any]) -> Response
 
 
 def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same in pieces of a bounded size. What fails in their midst cuts the connection."""
+    """The same in pieces of a bounded size, as long as it may take in all.
+
+    What fails in their midst cuts the connection.
+    """
+    deadline = monotonic() + limits.ANSWER_S
     try:
         for piece in pieces:
             for start in range(0, len(piece), PIECE_BYTES):
+                if monotonic() > deadline:
+                    raise Unavailable("The answer was read too slowly.")
                 yield piece[start : start + PIECE_BYTES]
     except MatengineError as error:
         log.warning("an answer broke off", error=str(error))

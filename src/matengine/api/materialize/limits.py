@@ -9,7 +9,7 @@ from matengine.errors import Invalid
 ROWS_VARIABLE = "MATENGINE_QUERY_LIMIT"
 SEND_VARIABLE = "MATENGINE_SEND_TIMEOUT"
 # from the question to the last row; whoever reads slowly needs it for the rows
-ANSWER_S = 1800.0
+ANSWER_S = 600.0
 # who takes nothing of a piece for so long has gone, or might as well have
 SEND_S = 60
 

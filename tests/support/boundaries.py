@@ -1,25 +1,21 @@
 """A past told at its own times, with something at every edge, judged by the oracle.
 
 Everything happens at, just before or just after the times of three epochs that are made at
-explicit times. Run as a program it plays this on the aligned volume whose connection string is its
-argument, in a folder for the volume; it ends with DIFFERENCE where the oracle says otherwise.
+explicit times.
 """
 
-import sys
-import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from machine.failing import failing
 from psycopg import sql
 from small_world import Pair, write_volume
 from steps import step
 
-from matengine.engine.versions import layout, resolve
-from matengine.errors import Unavailable
-from matengine.storage.connections import Connection, open_connection
+from matengine.engine.versions import layout
+from matengine.storage.connections import Connection
 from matengine.testing.graph import as_edge
 
-DIFFERENCE = 3  # the exit code
 FIRST, SECOND, THIRD = (datetime(2026, 2, 1, 12, minute, tzinfo=UTC) for minute in range(3))
 TICK, MS = timedelta(microseconds=1), timedelta(milliseconds=1)
 
@@ -85,17 +81,10 @@ def unreadable(pair: Pair) -> None:
     They are known as soon as it can be read again.
     """
     row_id = pair.put(THIRD + timedelta(seconds=1))
-
-    def fail(*_: object, **__: object) -> None:
-        raise Unavailable("the volume cannot be read")
-
-    lookup, attempts = resolve._lookup, resolve.MAX_ATTEMPTS
-    resolve._lookup = lambda *_: fail  # type: ignore[assignment, return-value]
-    resolve.MAX_ATTEMPTS = 1  # the first try is the last
-    run_id = pair.begin(at=THIRD + timedelta(seconds=2))
-    while step(pair.conn, run_id):
-        pass
-    resolve._lookup, resolve.MAX_ATTEMPTS = lookup, attempts
+    with failing("volume", tries=1):
+        run_id = pair.begin(at=THIRD + timedelta(seconds=2))
+        while step(pair.conn, run_id):
+            pass
     assert unknown(pair, row_id) == (True, True), "a failure was stored as a supervoxel or root"
     pair.epoch(at=THIRD + timedelta(seconds=3))
     assert unknown(pair, row_id) == (False, False), "a failure was not healed"
@@ -114,12 +103,3 @@ def unknown(pair: Pair, row_id: int) -> tuple[bool, ...]:
     pair.conn.commit()
     assert row is not None, "a row is missing"
     return tuple(row)
-
-
-if __name__ == "__main__":
-    with open_connection(sys.argv[1]) as connection:
-        try:
-            play(connection, Path(sys.argv[2]))
-        except AssertionError:
-            traceback.print_exc()
-            sys.exit(DIFFERENCE)

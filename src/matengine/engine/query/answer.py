@@ -41,7 +41,8 @@ class Plan:
     total: rows of the whole table, where nothing is filtered and the catalogue knows.
     counting: the statement that counts the rows, of all pages. unpaged: what its cursors belong
     to. keys: places of the columns that tell rows apart and order them, in the statement; those
-    behind the schema's columns are not shown.
+    behind the schema's columns are not shown. unresolved: rows of the tables with a root that is
+    not known yet, in live answers.
     """
 
     statement: sql.Composed
@@ -54,6 +55,7 @@ class Plan:
     counting: sql.Composed
     unpaged: sql.Composed
     keys: tuple[int, ...]
+    unresolved: int = 0
 
     @cached_property
     def basis(self) -> str:
@@ -81,7 +83,8 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         names={} if query.count else _names(outputs, found.relations),
         resolution_nm=resolution if any(o.column.point for o in outputs) else None,
         epoch=found.moment.epoch,
-        tables=tuple(found.relations),
+        tables=tuple(dict.fromkeys(t for r in found.relations.values() for t in r.tables)),
+        unresolved=sum(r.unresolved for r in found.relations.values()),
         total=_total(query, found.relations),
         counting=counted,
         unpaged=selection.statement,

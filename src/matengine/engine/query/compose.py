@@ -37,7 +37,7 @@ class Body:
         return [(name, column) for name, r in self.relations.items() for column in r.key]
 
     def key(self, name: str, column: str) -> sql.Composable:
-        return self.relations[name].by_name[column].raw(self.rows[name])
+        return self.relations[name].key_column(column).raw(self.rows[name])
 
     @cached_property
     def text(self) -> sql.Composed:

@@ -97,6 +97,7 @@ class Relation:
     epoch: int | None = None
     total: int | None = None
     unresolved: int = 0  # rows with a root that is not known yet
+    hidden: tuple[Column, ...] = ()  # of the key, where readers see no column of it
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -110,6 +111,10 @@ class Relation:
             if column.point:
                 found[column.point] = (*found.get(column.point, ()), column)
         return found
+
+    def key_column(self, name: str) -> Column:
+        """A column of the key, which readers may not see."""
+        return next((c for c in self.hidden if c.name == name), None) or self.by_name[name]
 
     def column(self, name: str) -> Column:
         """The column of this name; raises NotFound, also for the name of a position."""

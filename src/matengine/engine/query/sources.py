@@ -12,6 +12,8 @@ from matengine.engine.query.live import relation as live
 from matengine.engine.query.model import At
 from matengine.engine.query.moments import Moment
 from matengine.engine.query.relation import Relation
+from matengine.engine.query.views import catalogue
+from matengine.engine.query.views import relation as view
 from matengine.engine.versions import layout
 from matengine.errors import NotFound, did_you_mean
 from matengine.storage.connections import Connection
@@ -32,16 +34,39 @@ def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user
     """
     access.check_datastack(user, datastack)
     moment = moments.find(conn, datastack, at)
+    views = {view.name: view for view in catalogue.listed(conn, datastack)}
     found = {}
     for name in names:
-        if moment.epoch is not None and name not in moment.tables:
-            raise NotFound(
-                f"{moment.called} has no table '{name}'.", did_you_mean(name, moment.tables)
-            )
-        metadata = tables.get_metadata(conn, name)
-        access.check_read(user, metadata)
-        found[name] = relation_at(conn, moment, metadata)
+        if name in views:
+            what = views[name].definition
+            inner = {table: _table(conn, moment, table, user) for table in view.tables_of(what)}
+            found[name] = view.relation_of(name, what, inner)
+        else:
+            found[name] = _table(conn, moment, name, user, views)
     return Sources(moment, found)
+
+
+def tables_at(
+    conn: Connection, datastack: str, at: At, names: Iterable[str], user: User
+) -> dict[str, Relation]:
+    """Tables only, no views; raises as `resolve`."""
+    access.check_datastack(user, datastack)
+    moment = moments.find(conn, datastack, at)
+    return {name: _table(conn, moment, name, user) for name in names}
+
+
+def _table(
+    conn: Connection, moment: Moment, name: str, user: User, others: Iterable[str] = ()
+) -> Relation:
+    """A table that the user may read; raises NotFound, Forbidden. `others` are names beside it."""
+    if moment.epoch is not None and name not in moment.tables:
+        raise NotFound(
+            f"{moment.called} has no table '{name}'.",
+            did_you_mean(name, [*moment.tables, *others]),
+        )
+    metadata = tables.get_metadata(conn, name)
+    access.check_read(user, metadata)
+    return relation_at(conn, moment, metadata)
 
 
 def relation_at(conn: Connection, moment: Moment, table: TableMetadata) -> Relation:

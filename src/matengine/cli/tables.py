@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from matengine.cli.options import Data, Datastack, Json
 from matengine.cli.services import Place, place
 from matengine.cli.watching import watching
 from matengine.errors import Invalid
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Resolution = Annotated[
     str | None, typer.Option(metavar="X,Y,Z", help="nm of one voxel of the table's positions.")
@@ -76,6 +79,13 @@ def load(
     receipt: Annotated[
         str | None, typer.Option(help="A name under which an interrupted load goes on.")
     ] = None,
+    given_supervoxels: Annotated[
+        bool,
+        typer.Option(
+            "--given-supervoxels",
+            help="Believe the file's POINT_supervoxel_id columns; they are not looked up.",
+        ),
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only tell whether it could be.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -89,11 +99,17 @@ def load(
     """
     from matengine.engine.annotations import bulk, report
     from matengine.engine.annotations.tables import list_tables
+    from matengine.engine.lookup import given
 
+    if given_supervoxels and (receipt or ids != "file"):
+        raise Invalid("--given-supervoxels goes by the file's ids, all at once.")
     with place(data, datastack) as where, watching(f"load {table}") as progress:
         if schema and not (receipt and table in list_tables(where.conn)):
             _create(where, table, schema, resolution, description, reference_table)
-        mapping = dict(_pair(text) for text in column or [])
+        mapping: dict[str, str | None] = dict(_pair(text) for text in column or [])
+        supervoxels = _supervoxels(file) if given_supervoxels else None
+        if supervoxels is not None:
+            mapping |= dict.fromkeys(supervoxels.column_names[1:])
         if check:
             found = report.check(
                 where.conn, table, file, column_map=mapping, ids=ids, progress=progress
@@ -112,6 +128,8 @@ def load(
                 commit_batches=receipt is not None,
                 progress=progress,
             )
+            if supervoxels is not None:
+                given.give(where.conn, where.datastack, table, supervoxels)
             where.conn.commit()
             answer = {"table": table, "ok": True, "rows": done.rows, "rows_before": done.before}
     if as_json:
@@ -151,10 +169,29 @@ def _create(
 
 
 def _pair(text: str) -> tuple[str, str]:
+    """The file's name of a column, and ours."""
     name, equals, source = text.partition("=")
     if not equals:
         raise Invalid(f"'{text}' maps no column.", "Write --column NAME=FILE_COLUMN.")
-    return name, source
+    return source, name
+
+
+def _supervoxels(file: Path) -> "pa.Table":
+    """`id` and the supervoxel columns of a file."""
+    import pyarrow as pa
+
+    from matengine.engine.annotations import readers
+
+    source = readers.open_source(file)
+    names = ["id", *(n for n in source.schema.names if n.endswith("_supervoxel_id"))]
+    if len(names) < 2 or "id" not in source.schema.names:
+        raise Invalid(f"{file} needs the columns id and POINT_supervoxel_id.")
+    batches = [batch.select(names) for batch in source.batches()]
+    found = pa.Table.from_batches(batches, pa.schema([source.schema.field(n) for n in names]))
+    try:
+        return found.cast(pa.schema([(name, pa.int64()) for name in names]))
+    except pa.ArrowInvalid:
+        raise Invalid(f"The ids of {file} must be whole numbers of 63 bits.") from None
 
 
 def _resume(receipt: str | None) -> str:

@@ -35,8 +35,8 @@ def parse_time(text: str) -> datetime:
     """
     try:
         time = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Invalid(
             f"'{text}' is not a time.", "Write it as 2026-01-31T12:00:00 (UTC) or with an offset."
         ) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

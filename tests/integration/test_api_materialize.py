@@ -324,7 +324,7 @@ def test_at_the_time_of_a_version(api: Api) -> None:
         }
         query = Query(n, (Join(n, "target_id", s, "id"),), suffixes={n: "_ref", s: ""})
         assert same(rows_of(ask(api, "query", joined)), engine(api, number, query))
-    for time in ("yesterday", "2999-01-01T00:00:00", ""):
+    for time in ("yesterday", "2999-01-01T00:00:00", "", "0001-01-01T00:00:00+01:00"):
         ask(api, "query", {"table": s, "timestamp": time}, code=400)
     ask(api, "query", {"table": s}, code=400)
 
@@ -506,6 +506,11 @@ def test_statuses(api: Api) -> None:
     ask(api, f"version/1/table/{s}/query", count="perhaps", code=400)
     # parameters that mean nothing here do no harm
     ask(api, f"version/1/table/{s}/query", merge_reference="False", name="x", arrow_format="?")
+    # no text with a NUL comes to the database
+    api.get("version/0/table/a%00b/metadata", code=400)
+    api.get("version/a%00b", code=400)
+    ask(api, "version/1/query", {"tables": [["a\0b", "id"]]}, code=400)
+    ask(api, "query", {"table": "a\0b", "timestamp": "2026-01-01"}, code=400)
     other = api.client.get("/materialize/api/v3/datastack/nowhere/versions")
     assert other.status_code == 404
     assert api.client.get("/materialize/api/v4/datastack/nowhere/versions").status_code == 404

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from matengine.api.materialize.paths import Name
 from matengine.api.wire import body
 from matengine.engine.query.model import Filter, Join, Op, Query
 from matengine.errors import Invalid, did_you_mean
@@ -128,7 +129,7 @@ class JoinBody(TableBody):
     tables: [[table, column], ...]; rows belong together where all of these columns are equal.
     """
 
-    tables: list[tuple[str, str]] = Field(min_length=1)
+    tables: list[tuple[Name, str]] = Field(min_length=1)
 
     def query(self, arguments: Arguments) -> Query:
         """The question; each further table is joined to the column of the first."""
@@ -144,16 +145,16 @@ class LiveBody(TableBody):
     ...].
     """
 
-    table: str
+    table: Name
     timestamp: str
-    join_tables: list[tuple[str, str, str, str]] | None = None
+    join_tables: list[tuple[Name, str, Name, str]] | None = None
 
     def query(self, arguments: Arguments) -> Query:
         joins = [Join(*four) for four in self.join_tables or []]
         return self.question(self.table, joins, arguments)
 
 
-Body = TypeVar("Body", bound=TableBody)
+Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_body(model: type[Body]) -> Body:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
@@ -27,6 +27,9 @@ TAG = Tag(name="materialize", description="Versions of annotation tables, and qu
 LIVE = 0
 """The number by which paths mean the present instead of a version."""
 
+# PostgreSQL takes no text with a NUL
+Name = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
 
 class ApiPath(BaseModel):
     """Either version of this interface: both answer the same."""
@@ -37,13 +40,13 @@ class ApiPath(BaseModel):
 class DatastackPath(ApiPath):
     """A datastack."""
 
-    datastack: str
+    datastack: Name
 
 
 class VersionPath(DatastackPath):
     """A version of a datastack."""
 
-    version: str = Field(
+    version: Name = Field(
         description="A version's number or name, `-1` or `newest`; 0 is the present"
     )
 
@@ -51,13 +54,13 @@ class VersionPath(DatastackPath):
 class TablePath(VersionPath):
     """An annotation table in a version."""
 
-    table: str
+    table: Name
 
 
 class LiveTablePath(DatastackPath):
     """An annotation table as it is now."""
 
-    table: str
+    table: Name
 
 
 @contextmanager

@@ -6,12 +6,10 @@ Real PostgreSQL, Redis, Celery workers and scheduler; units are made small, so t
 import random
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
 import numpy as np
-import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -182,20 +180,6 @@ def test_lost_messages(
             running.lose_messages()
         finish(pair, run_id)
     assert in_time, "no message was lost during a run"
-
-
-def test_servers_that_crash(
-    running: Works, pair: Pair, worker: Popen[bytes], dice: random.Random
-) -> None:
-    for service in (running.redis, running.postgres):
-        pair.stir(dice, ROWS)
-        run_id = begin(running, pair)
-        await_moment(pair.conn, run_id, dice)
-        running.crash(service)
-        with suppress(psycopg.OperationalError):
-            pair.conn.close()
-        pair.conn = running.connect(VOLUME)
-        finish(pair, run_id)
 
 
 def attempts(conn: Connection, run_id: int) -> int:

@@ -18,7 +18,6 @@ from matengine.box.postgres import PrivatePostgres
 from matengine.box.process import kill_group, spawn
 from matengine.box.programs import QUEUES
 from matengine.box.redis import PrivateRedis
-from matengine.box.service import Service
 from matengine.settings import Settings
 from matengine.storage.connections import Connection, database_url, open_connection
 
@@ -70,13 +69,6 @@ class Works:
         kill_group(process.pid)
         process.wait()
         self.running.remove(process)
-
-    def crash(self, service: Service) -> None:
-        """SIGKILL to a server and its children; it is started again as a supervisor would."""
-        assert service.process is not None
-        kill_group(service.process.pid)
-        service.bury()
-        service.start()
 
     def send(self, task: str, *arguments: object, queue: str = "orchestration") -> None:
         with Celery(broker=self.settings.broker_url) as app:

@@ -1,8 +1,10 @@
-"""What the messages of the broker carry."""
+"""What the messages of the broker carry, and the sweep that sends them."""
 
 import inspect
 
 import pytest
+
+from matengine.errors import Unavailable
 
 
 def test_messages_carry_names_and_numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +23,22 @@ def test_messages_carry_names_and_numbers_only(monkeypatch: pytest.MonkeyPatch) 
     assert carried <= {str, int, int | None}
     assert app.conf.task_serializer == "json"
     assert set(app.conf.accept_content) == {"json"}
+
+
+def test_a_sweep_goes_on_past_a_volume_that_is_out_of_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MATENGINE_DATABASE_URL", "postgresql:///postgres")
+    from matengine.workflows import tasks
+
+    swept = []
+
+    def sweep_one(aligned_volume: str) -> None:
+        swept.append(aligned_volume)
+        if aligned_volume == "broken":
+            raise Unavailable("out of order")
+
+    monkeypatch.setattr(tasks, "aligned_volumes", lambda: ["one", "broken", "other"])
+    monkeypatch.setattr(tasks, "_sweep", sweep_one)
+    tasks.sweep()
+    assert swept == ["one", "broken", "other"]

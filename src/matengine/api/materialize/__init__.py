@@ -3,13 +3,23 @@
 Beside these what its own client asks: differences, proof and histories.
 """
 
-from matengine.api.materialize import proof, queries, runs, service, starting, tables, versions
+from matengine.api.materialize import (
+    proof,
+    queries,
+    runs,
+    service,
+    starting,
+    tables,
+    versions,
+    views,
+)
 
 BLUEPRINTS = (
     service.api,
     versions.api,
     tables.api,
     queries.api,
+    views.api,
     proof.api,
     runs.api,
     starting.api,

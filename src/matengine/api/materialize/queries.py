@@ -36,7 +36,7 @@ api = APIBlueprint("materialize_queries", __name__, url_prefix=PREFIX, abp_tags=
 def query_table(path: TablePath, query: Arguments) -> Response:
     """An Arrow IPC stream of media type `data.arrow`, or JSON; always positions as x, y and z."""
     asked = read_body(TableBody).question(path.table, (), query)
-    return respond(path.datastack, *_moment(path), asked, query)
+    return respond(path.datastack, *moment_of(path), asked, query)
 
 
 @api.post(
@@ -45,7 +45,7 @@ def query_table(path: TablePath, query: Arguments) -> Response:
 def query_join(path: VersionPath, query: Arguments) -> Response:
     """Only rows that have a partner in every table."""
     asked = read_body(JoinBody).query(query)
-    return respond(path.datastack, *_moment(path), asked, query)
+    return respond(path.datastack, *moment_of(path), asked, query)
 
 
 @api.post(f"{DATASTACK}/query", summary="Rows as of a time", openapi_extensions=described(LiveBody))
@@ -55,7 +55,7 @@ def query_live(path: DatastackPath, query: Arguments) -> Response:
     return respond(path.datastack, time, time, body.query(query), query)
 
 
-def _moment(path: VersionPath) -> tuple[At, datetime]:
+def moment_of(path: VersionPath) -> tuple[At, datetime]:
     """The moment that a path means, and its time."""
     with open_for_viewing(path.datastack) as (conn, _):
         version = find_version(conn, path.datastack, path.version)

@@ -13,7 +13,8 @@ from matengine.engine.query.model import At
 from matengine.engine.query.moments import Moment
 from matengine.engine.query.relation import Relation
 from matengine.engine.query.views import catalogue
-from matengine.engine.query.views import relation as view
+from matengine.engine.query.views import relation as relation_of_view
+from matengine.engine.query.views.catalogue import View
 from matengine.engine.versions import layout
 from matengine.errors import NotFound, did_you_mean
 from matengine.storage.connections import Connection
@@ -38,9 +39,7 @@ def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user
     found = {}
     for name in names:
         if name in views:
-            what = views[name].definition
-            inner = {table: _table(conn, moment, table, user) for table in view.tables_of(what)}
-            found[name] = view.relation_of(name, what, inner)
+            found[name] = _view(conn, moment, views[name], user)
         else:
             found[name] = _table(conn, moment, name, user, views)
     return Sources(moment, found)
@@ -53,6 +52,18 @@ def tables_at(
     access.check_datastack(user, datastack)
     moment = moments.find(conn, datastack, at)
     return {name: _table(conn, moment, name, user) for name in names}
+
+
+def view_at(conn: Connection, datastack: str, at: At, view: View, user: User) -> Relation:
+    """A view, which need not be in the catalogue; raises as `resolve`."""
+    access.check_datastack(user, datastack)
+    return _view(conn, moments.find(conn, datastack, at), view, user)
+
+
+def _view(conn: Connection, moment: Moment, view: View, user: User) -> Relation:
+    tables_of = relation_of_view.tables_of(view.definition)
+    inner = {table: _table(conn, moment, table, user) for table in tables_of}
+    return relation_of_view.relation_of(view.name, view.definition, inner)
 
 
 def _table(

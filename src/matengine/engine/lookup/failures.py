@@ -32,32 +32,47 @@ ON CONFLICT (datastack, table_name, id, point) DO UPDATE SET reason = excluded.r
   permanent = f.attempts + 1 >= %(most)s
 """
 
+_ANY_TRIED = """
+SELECT EXISTS (SELECT FROM matengine.lookup_failure
+  WHERE datastack = %s AND table_name = %s AND epoch IS NOT NULL)
+"""
+
+# what was tried: whether it is still missing, since when it is a gap, and whether as it was
+_FIND_TRIED = """
+CREATE TEMP TABLE tried ON COMMIT DROP AS
+SELECT f.*, h.id IS NOT NULL AS missing, g.from_epoch AS since,
+  ROW(g.reason, g.permanent, g.attempts, g.as_of)
+    IS NOT DISTINCT FROM ROW(f.reason, f.permanent, f.attempts, f.as_of) AS as_before
+FROM matengine.lookup_failure AS f
+LEFT JOIN {history} AS h ON h.id = f.id AND h.to_epoch = {open} AND ({unknown})
+LEFT JOIN LATERAL (
+  SELECT * FROM matengine.gap AS o WHERE o.datastack = f.datastack AND o.table_name = f.table_name
+    AND o.id = f.id AND o.point = f.point AND o.to_epoch = {open}
+  OFFSET 0  -- one by one: on statistics from before there were gaps it would join them all
+) AS g ON true
+WHERE f.datastack = {datastack} AND f.table_name = {name} AND f.epoch IS NOT NULL;
+ALTER TABLE pg_temp.tried ADD PRIMARY KEY (id, point);
+ANALYZE pg_temp.tried
+"""
+
 _SETTLE = """
-WITH tried AS (
-  SELECT f.*, h.id IS NOT NULL AS missing, g.from_epoch AS since,
-    ROW(g.reason, g.permanent, g.attempts, g.as_of)
-      IS NOT DISTINCT FROM ROW(f.reason, f.permanent, f.attempts, f.as_of) AS as_before
-  FROM matengine.lookup_failure AS f
-  LEFT JOIN {history} AS h ON h.id = f.id AND h.to_epoch = {open} AND ({unknown})
-  LEFT JOIN matengine.gap AS g ON g.datastack = f.datastack AND g.table_name = f.table_name
-    AND g.id = f.id AND g.point = f.point AND g.to_epoch = {open}
-  WHERE f.datastack = {datastack} AND f.table_name = {name} AND f.epoch IS NOT NULL),
-ended AS (
-  UPDATE matengine.gap AS g SET to_epoch = {epoch} FROM tried AS t
-  WHERE g.datastack = t.datastack AND g.table_name = t.table_name AND g.id = t.id
-    AND g.point = t.point AND g.from_epoch = t.since AND NOT (t.missing AND t.as_before)),
-begun AS (
-  INSERT INTO matengine.gap (datastack, table_name, id, point, from_epoch, reason, permanent,
-                             attempts, as_of)
-  SELECT datastack, table_name, id, point, {epoch}, reason, permanent, attempts, as_of
-  FROM tried WHERE missing AND (since IS NULL OR NOT as_before)),
-healed AS (
-  DELETE FROM matengine.lookup_failure AS f USING tried AS t
-  WHERE f.datastack = t.datastack AND f.table_name = t.table_name AND f.id = t.id
-    AND f.point = t.point AND NOT t.missing)
-UPDATE matengine.lookup_failure AS f SET epoch = NULL FROM tried AS t
-WHERE f.datastack = t.datastack AND f.table_name = t.table_name AND f.id = t.id
-  AND f.point = t.point AND t.missing
+UPDATE matengine.gap AS g SET to_epoch = {epoch} FROM pg_temp.tried AS t
+WHERE g.datastack = {datastack} AND g.table_name = {name} AND g.id = t.id AND g.point = t.point
+  AND g.from_epoch = t.since AND NOT (t.missing AND t.as_before);
+
+INSERT INTO matengine.gap (datastack, table_name, id, point, from_epoch, reason, permanent,
+                           attempts, as_of)
+SELECT datastack, table_name, id, point, {epoch}, reason, permanent, attempts, as_of
+FROM pg_temp.tried WHERE missing AND (since IS NULL OR NOT as_before);
+
+DELETE FROM matengine.lookup_failure AS f USING pg_temp.tried AS t
+WHERE f.datastack = {datastack} AND f.table_name = {name} AND f.id = t.id AND f.point = t.point
+  AND NOT t.missing;
+
+UPDATE matengine.lookup_failure AS f SET epoch = NULL
+WHERE f.datastack = {datastack} AND f.table_name = {name} AND f.epoch IS NOT NULL;
+
+DROP TABLE pg_temp.tried
 """
 
 
@@ -111,7 +126,7 @@ def settle(conn: Connection, table: Layout, run: Run) -> None:
 
     The cost is that of the lookups that it tried.
     """
-    if not table.roots:
+    if conn.execute(_ANY_TRIED, (run.datastack, table.table)).fetchone() == (False,):
         return
     unknown = sql.SQL(" OR ").join(
         sql.SQL("f.point = {point} AND h.{root} IS NULL").format(
@@ -119,16 +134,16 @@ def settle(conn: Connection, table: Layout, run: Run) -> None:
         )
         for position, root in zip(table.positions, table.roots, strict=True)
     )
-    conn.execute(
-        sql.SQL(_SETTLE).format(
-            history=table.history,
-            unknown=unknown,
-            open=sql.Literal(OPEN),
-            datastack=sql.Literal(run.datastack),
-            name=sql.Literal(table.table),
-            epoch=sql.Literal(run.epoch),
-        )
-    )
+    names = {
+        "history": table.history,
+        "unknown": unknown,
+        "open": sql.Literal(OPEN),
+        "datastack": sql.Literal(run.datastack),
+        "name": sql.Literal(table.table),
+        "epoch": sql.Literal(run.epoch),
+    }
+    for statements in (_FIND_TRIED, _SETTLE):
+        conn.execute(sql.SQL(statements).format(**names))
 
 
 def take_back(conn: Connection, run: Run) -> None:

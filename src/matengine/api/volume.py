@@ -50,7 +50,7 @@ def volume_file(path: File) -> Response:
     file = _find(volume, path.key)
     if file.is_file():
         kind = "application/json" if path.key in _TOP_FILES else "application/octet-stream"
-        return send_file(file, mimetype=kind, conditional=True, max_age=_KEEP_S)
+        return _private(send_file(file, mimetype=kind, conditional=True))
     packed = file.with_name(file.name + ".gz")
     if not packed.is_file():
         raise NotFound(f"The volume of '{path.table}' has no file '{path.key}'.")
@@ -82,7 +82,6 @@ def _unpacked(packed: Path) -> Response:
             mimetype="application/octet-stream",
             conditional=True,
             etag=f"{tag}-gzip",
-            max_age=_KEEP_S,
         )
         answer.headers["Content-Encoding"] = "gzip"
     else:
@@ -92,7 +91,12 @@ def _unpacked(packed: Path) -> Response:
             conditional=True,
             etag=tag,
             last_modified=facts.st_mtime,
-            max_age=_KEEP_S,
         )
     answer.vary.add("Accept-Encoding")
+    return _private(answer)
+
+
+def _private(answer: Response) -> Response:
+    """To be kept by who asked, and by no proxy for others."""
+    answer.headers["Cache-Control"] = f"private, max-age={_KEEP_S}"
     return answer

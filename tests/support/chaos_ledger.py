@@ -134,7 +134,7 @@ def _check_rows(
         yield f"{deed.what} is not there as it was told: {deed.done}"
     heirs = dict(deed.done) if deed.kind == "update" else {}
     for i in deed.ending:
-        deleted, heir = ended[i]
+        deleted, heir = ended.get(i, (None, None))
         if deleted is None or heir != heirs.get(i, heir):
             yield f"the annotation {i} did not end by {deed.what}"
 

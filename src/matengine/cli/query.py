@@ -1,8 +1,9 @@
 """Questions to a version, answered as a table, JSON, Arrow, Parquet or CSV."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +11,6 @@ from matengine.cli import console
 from matengine.cli.options import Data, Datastack, Json
 from matengine.cli.services import place
 from matengine.errors import Invalid
-
-if TYPE_CHECKING:
-    from matengine.engine.query.model import Filter
 
 SHOWN_ROWS = 20
 
@@ -40,16 +38,37 @@ def query(
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="Keep rows of this value; again for more columns or values.",
+            help="Keep such rows; also with != > < >= <= and ~ (a regular expression)."
+            " Again for more conditions, or more values.",
+        ),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=x,y,z,x,y,z", help="Keep rows whose position is in a box, in voxels."
+        ),
+    ] = None,
+    join: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="T.COLUMN=U.COLUMN", help="With the rows of another table that fit; again."
         ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Only these columns, in this order.")
     ] = None,
+    resolution: Annotated[
+        str | None,
+        typer.Option(metavar="x,y,z", help="Positions in units of so many nm; default: voxels."),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(min=0, help=f"At most so many rows; default: all, {SHOWN_ROWS} as a table."),
     ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="So many rows, chosen evenly; the same each time.")
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many rows.")] = False,
     format: Annotated[
         Format | None, typer.Option(help="Default: by the name of --out, else table.")
     ] = None,
@@ -63,27 +82,37 @@ def query(
       matengine query synapses --where pre_pt_root_id=360287970189639680 --data box
 
       matengine query synapses --version 1 --columns id,size --out sizes.parquet --data box
+
+      matengine query synapses --where 'size>100' --box ctr_pt_position=0,0,0,500,500,50 --count
     """
-    from matengine.cli import rows_out
-    from matengine.engine.query import answer
+    from matengine.cli import conditions, rows_out
+    from matengine.engine.query import answer, joins
     from matengine.engine.query.model import Query
 
     chosen = chosen_format(format, out, as_json)
+    asked = Query(
+        table,
+        joins=conditions.joins(join or []),
+        filters=conditions.filters(table, where or [], box or []),
+        limit=SHOWN_ROWS if limit is None and chosen is Format.table else limit,
+        random_sample=sample,
+    )
+    if resolution:
+        x, y, z = conditions.numbers(resolution, 3, "--resolution")
+        asked = replace(asked, resolution_nm=(x, y, z))
+    asked = replace(asked, columns=conditions.columns(columns, joins.names(asked)))
     with place(data, datastack) as there:
-        asked = Query(
-            table,
-            filters=conditions(table, where or []),
-            columns=[c.strip() for c in columns.split(",")] if columns else None,
-            limit=SHOWN_ROWS if limit is None and chosen is Format.table else limit,
-        )
         found = answer.plan(there.conn, there.datastack, version, asked)
+        if count:
+            console.show(str(answer.count(there.conn, found)))
+            return
         with answer.stream(there.conn, found) as reader:
             if chosen is Format.table:
                 rows_out.as_table(reader, title=f"{table}, version {version} of {there.datastack}")
                 return
-            count = rows_out.save(reader, chosen.value, out)
+            written = rows_out.save(reader, chosen.value, out)
     if out:
-        console.say(f"{count} rows in {out}")
+        console.say(f"{written} rows in {out}")
 
 
 def chosen_format(given: Format | None, out: Path | None, as_json: bool) -> Format:
@@ -103,16 +132,3 @@ def chosen_format(given: Format | None, out: Path | None, as_json: bool) -> Form
     raise Invalid(
         f"The name {out.name} tells no format.", "Use --format json, arrow, parquet, csv."
     )
-
-
-def conditions(table: str, texts: list[str]) -> "tuple[Filter, ...]":
-    """COLUMN=VALUE texts as filters, several values of a column as one; raises Invalid."""
-    from matengine.engine.query.model import Filter, Op
-
-    among: dict[str, list[str]] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise Invalid(f"'{text}' is no condition.", "Write --where COLUMN=VALUE.")
-        among.setdefault(name.strip(), []).append(value.strip())
-    return tuple(Filter(table, name, Op.IN, values) for name, values in among.items())

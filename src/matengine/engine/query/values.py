@@ -108,7 +108,7 @@ def _number(value: Any) -> float:
 
 
 def _boolean(value: Any) -> bool:
-    return value if isinstance(value, bool) else _BOOLEANS[value.lower()]
+    return value if isinstance(value, bool) else _BOOLEANS[str(value).lower()]
 
 
 def _string(value: Any) -> str:

@@ -11,6 +11,7 @@ from auth_server import AuthService, auth_service, user
 from small_world import Pair, write_volume
 
 from matengine.api.app import create_app
+from matengine.cli.app import main
 from matengine.engine import datastacks
 from matengine.engine.datastacks import Segmentation
 from matengine.errors import Invalid, MatengineError
@@ -64,6 +65,15 @@ def test_settings_that_cannot_be(
     with pytest.raises(Invalid, match=words) as caught:
         create_app()
     assert "word@" not in str(caught.value)
+
+
+def test_a_box_says_so_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MATENGINE_HOSTS", "lab.example")
+    assert main(["up", "--data", str(tmp_path / "box")]) == 1
+    assert "MATENGINE_AUTH=off" in capsys.readouterr().err
+    assert not (tmp_path / "box").exists()
 
 
 def test_services_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

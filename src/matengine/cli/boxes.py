@@ -1,5 +1,6 @@
 """Boxes: run everything for one folder on this machine; say how it is."""
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from matengine.cli.services import folder_of_environment, services
 from matengine.errors import Invalid
 
 DEFAULT_PORT = 8000
+# settings of the server that may be such that it cannot start
+SERVER_SETTINGS = ("HOSTS", "SERVICES", "AUTH", "AUTH_URL", "MAX_BODY_BYTES")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +38,16 @@ def up(
     folder = data or folder_of_environment()
     if folder is None:
         raise Invalid("Which folder is the box in?", "Name one: matengine up --data DIR.")
+    _check_server_settings()
     Box(folder, port).up()
+
+
+def _check_server_settings() -> None:
+    """Raise here, before anything is started, what the server would die of."""
+    if any(os.environ.get(f"MATENGINE_{name}") for name in SERVER_SETTINGS):
+        from matengine.api.app import create_app
+
+        create_app()
 
 
 def status(data: Data = None, as_json: Json = False) -> None:

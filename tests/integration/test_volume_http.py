@@ -110,6 +110,7 @@ def _check_headers(place: Place, raw: str, packed: str) -> None:
     whole = place.get(f"{raw}/{chunk}")
     assert whole.content == content
     assert "Last-Modified" in whole.headers
+    assert len(whole.raw.headers.getlist("Date")) == 1
     assert whole.headers["Cache-Control"] == "private, max-age=3600"
     same = place.get(f"{raw}/{chunk}", **{"If-None-Match": whole.headers["ETag"]})
     assert (same.status_code, same.content) == (304, b"")

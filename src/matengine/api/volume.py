@@ -99,4 +99,5 @@ def _unpacked(packed: Path) -> Response:
 def _private(answer: Response) -> Response:
     """To be kept by who asked, and by no proxy for others."""
     answer.headers["Cache-Control"] = f"private, max-age={_KEEP_S}"
+    answer.headers.pop("Date", None)  # the server says it; some readers choke on two
     return answer

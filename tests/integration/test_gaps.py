@@ -294,7 +294,7 @@ def test_gaps_of_versions_cannot_be_changed(broken: Pair) -> None:
             dropping.drop(broken.conn, broken.name, number)
 
 
-def test_states_before_the_first_epoch(pair: Pair, original: Any) -> None:
+def test_states_before_the_first_epoch(pair: Pair) -> None:
     """No history is there yet; a table may have no point at all."""
     second = Pair(pair.conn, pair.volume, neighbour=pair)
     living = len(pair._living())

@@ -5,7 +5,7 @@ import gzip
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 import pytest
 from flask.testing import FlaskClient
+from small_world import START
 from story import CELLS, Story, story
 
 from matengine.api.app import create_app
@@ -25,6 +26,7 @@ from matengine.engine.query import answer
 from matengine.engine.query.model import At, Filter, Join, Op, Query
 from matengine.engine.versions import dropping, labels
 from matengine.errors import Unavailable
+from matengine.segmentation.chunkedgraph import local
 from matengine.storage import pools
 
 CLIENT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
@@ -444,6 +446,25 @@ def test_nothing_found_for_roots_of_another_time(api: Api) -> None:
     assert "does not know the root id 12345" in found.headers["Warning"]
 
 
+def test_the_present(api: Api) -> None:
+    """Version 0: what a version made now would have; untagged, as it changes."""
+    found = ask(api, f"version/0/table/{api.synapses}/query", {"limit": 3})
+    assert rows_of(found).column("id").to_pylist() == [1, 5, 6]
+    assert found.headers["matengine-truncated"] == "true"
+    assert "ETag" not in found.headers
+    joined = {"tables": [[api.notes, "target_id"], [api.synapses, "id"]]}
+    assert rows_of(ask(api, "version/0/query", joined)).num_rows == 1
+    before = ask(api, "query", {"table": api.synapses, "timestamp": "2026-01-01T00:00:01"})
+    assert rows_of(before).num_rows == 0
+
+
+def test_roots_not_known_yet_are_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = answer.plan
+    monkeypatch.setattr(answer, "plan", lambda *asked: replace(plan(*asked), unresolved=2))
+    found = ask(api, f"version/0/table/{api.synapses}/query")
+    assert "2 rows have a supervoxel or root that is not known" in found.headers["Warning"]
+
+
 def test_notices_are_told(api: Api) -> None:
     tables.update_metadata(api.story.conn, CELLS, notice_text="Being\r\nrevised: µ\n" + "x" * 5000)
     api.story.conn.commit()
@@ -560,6 +581,7 @@ def test_versions_that_are_not_there(api: Api) -> None:
     api.get("version/1/tables", code=410)
     ask(api, f"version/1/table/{api.synapses}/query", code=410)
     fresh = f"{name}_fresh"
+    local.create(conn, fresh, start=START)
     datastacks.create(conn, fresh, datastacks.Segmentation(fresh))
     conn.commit()
     path = f"/materialize/api/v3/datastack/{fresh}"
@@ -567,3 +589,5 @@ def test_versions_that_are_not_there(api: Api) -> None:
     (present,) = api.client.get(f"{path}/metadata").json or []
     assert CLIENT_TIME.fullmatch(present["time_stamp"])
     assert len(api.client.get(f"{path}/version/0/tables").json or []) == 3
+    rows = rows_of(api.client.post(f"{path}/version/0/table/{api.notes}/query"))
+    assert rows.column("target_id").to_pylist() == [1]

@@ -28,7 +28,7 @@ from matengine.engine.query.answer import Plan
 from matengine.engine.query.model import At, Query
 from matengine.engine.query.outdated import outdated, roots_asked_for
 from matengine.engine.versions import catalogue
-from matengine.errors import MatengineError, NotFound, Unavailable
+from matengine.errors import MatengineError, Unavailable
 from matengine.storage.connections import Connection
 
 log = structlog.get_logger(__name__)
@@ -128,15 +128,18 @@ def _end(asked: Asked, plan: Plan, page: Page) -> dict[str, Any]:
     end: dict[str, Any] = {"rows": page.found, "truncated": False, "cursor": None}
     if asked.query.count or not page.full:
         return end
-    cursor = asked.query.after if page.last is None else answer.cursor_of(plan, page.last)
+    cursor = asked.query.after
+    if plan.keys and page.last is not None:
+        cursor = answer.cursor_of(plan, page.last)
     if _more(asked, page, cursor):
         end |= {"truncated": True, "cursor": cursor}
     return end
 
 
 def _more(asked: Asked, page: Page, cursor: str | None) -> bool:
-    """Whether there is a row behind a page."""
-    offset = 0 if page.found else asked.query.offset
+    """Whether there is a row behind a page; `cursor` is the one behind it, where it has one."""
+    moved = cursor != asked.query.after
+    offset = 0 if moved else asked.query.offset + page.found
     further = replace(asked.query, after=cursor, limit=1, offset=offset)
     with open_for_viewing(asked.datastack, asked.user) as (conn, _):
         plan = answer.plan(conn, asked.datastack, asked.at, further, asked.user)
@@ -144,13 +147,16 @@ def _more(asked: Asked, page: Page, cursor: str | None) -> bool:
 
 
 def _notices(conn: Connection, plan: Plan) -> list[str]:
-    """What owners say to those who read their tables."""
+    """What owners say to those who read their tables, and what these lack."""
     found = []
     for name in plan.tables:
-        with suppress(NotFound):  # a view
-            notice = tables.get_metadata(conn, name).notice_text
-            if notice:
-                found.append(f"Notice on '{name}': {notice}")
+        notice = tables.get_metadata(conn, name).notice_text
+        if notice:
+            found.append(f"Notice on '{name}': {notice}")
+    if plan.unresolved:
+        found.append(
+            f"{plan.unresolved} rows have a supervoxel or root that is not known yet: 0 here."
+        )
     return found
 
 
@@ -159,7 +165,7 @@ def _warnings(asked: Asked, page: Page, end: dict[str, Any]) -> Iterator[str]:
     limit, cap = asked.query.limit, limits.most_rows()
     if end.get("truncated"):
         whose = "This server gives" if limit == cap else "The limit is"
-        yield f"There are more rows. {whose} {limit}; the cursor leads on."
+        yield f"There are more rows. {whose} {limit}."
     elif not end and limit is not None:
         yield f"There may be more than the {limit} rows; the end of the stream says so."
     if end and not page.found and limit != 0 and not asked.query.count:

@@ -455,3 +455,32 @@ def _ask_everything(client: ChunkedGraphClient, box: Box) -> None:
         with pytest.raises(HTTPError, match="400"):
             refused()
     assert client.get_user_operations(0, START)["operation_id"].max() == 6
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"node/{2**63}/root", None),
+        ("GET", f"node/{2**80}/leaves", None),
+        ("GET", f"node/{2**80}/lvl2_graph", None),
+        ("GET", f"root/{2**64}/change_log", None),
+        ("GET", f"node/{SV[0]}/leaves?bounds=1-2_3-4", None),
+        ("GET", f"node/{SV[0]}/leaves?bounds={10**30}-2_3-4_5-6", None),
+        ("GET", f"node/{SV[0]}/leaves?stop_layer=two", None),
+        ("GET", f"user_operations?user_id={2**64}", None),
+        ("POST", "node/leaves_many", {"node_ids": [2**63]}),
+        ("POST", "minimal_covering_nodes", {"node_ids": "all"}),
+        ("POST", "graph/find_path", [[SV[0], 1, 1, 1]]),
+        ("POST", "graph/find_path", [[SV[0], 1, 1, 1], [SV[2], 1, 1, 1]]),
+        (
+            "POST",
+            "graph/split_preview",
+            {"sources": [[SV[0], 1, 1, 1]], "sinks": [[SV[2], 1, 1, 1]]},
+        ),
+    ],
+)
+def test_nonsense_is_refused(box: Box, method: str, path: str, body: Any) -> None:
+    data = None if body is None else json.dumps(body)
+    answer = box.client.open(f"{box.path}/{path}", method=method, data=data)
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json or {}) >= {"code", "message", "hint"}

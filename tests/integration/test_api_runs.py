@@ -168,6 +168,7 @@ def test_bulk_upload(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("link", 400),
         ("missing.parquet", 404),
         ("", 400),
+        ("a\0b", 400),
         (None, 400),
     ):
         api.start("bulk_upload", code, table=CELLS, json=body | {"path": path})
@@ -195,6 +196,7 @@ def test_watch_and_cancel(api: Api) -> None:
     api.story.conn.commit()
     assert [run["run_id"] for run in api.runs("?limit=1")] == [answer["run_id"]]
     api.runs("/999999", code=404)
+    api.runs(f"/{2**64}", code=400)
     api.runs("?limit=0", code=400)
     other = runs.get(api.story.conn, answer["run_id"])
     api.story.conn.commit()

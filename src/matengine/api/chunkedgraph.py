@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from matengine.api.graphs import open_graph
 from matengine.api.wire import (
+    Id,
     flag,
     id_out,
     ids_in,
@@ -53,7 +54,7 @@ class Table(BaseModel):
 class NodeOf(Table):
     """A node of a chunkedgraph."""
 
-    node: int
+    node: Id
 
 
 class At(BaseModel):

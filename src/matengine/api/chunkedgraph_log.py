@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from matengine.api.chunkedgraph import TABLE, Table
 from matengine.api.graphs import open_graph
-from matengine.api.wire import flag, ids_in, ids_out, json_field, reply, time_in
+from matengine.api.wire import Id, flag, ids_in, ids_out, json_field, reply, time_in
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.local import LocalGraph, Operation
 from matengine.times import to_ms
@@ -28,13 +28,13 @@ api = APIBlueprint(
 class RootOf(Table):
     """A root of a chunkedgraph."""
 
-    root: int
+    root: Id
 
 
 class UserOperations(BaseModel):
     """Whose operations (0: everybody's), and when, in seconds since 1970."""
 
-    user_id: int | None = None
+    user_id: Id | None = None
     include_undo: bool = True
     start_time: str | None = None
     end_time: str | None = None

@@ -158,7 +158,9 @@ def _within(ids: Ids, bounds: str | None, graph: LocalGraph, source: Source) -> 
     """Those of the nodes (of one layer) in chunks that touch x0-x1_y0-y1_z0-z1 in voxels."""
     if not bounds or not len(ids):
         return ids
-    ends = re.fullmatch(r"(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)", bounds)
+    # at most 18 digits, so that they fit
+    number = r"(-?\d{1,18})"
+    ends = re.fullmatch("_".join([f"{number}-{number}"] * 3), bounds, re.ASCII)
     if ends is None:
         raise Invalid(f"'{bounds}' are no bounds.", "Write them as x0-x1_y0-y1_z0-z1 in voxels.")
     offset, size = _chunks(source)

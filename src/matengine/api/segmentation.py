@@ -66,4 +66,3 @@ def _info(graph: LocalGraph, source: Source, volume: Volume | None) -> dict[str,
         "verify_mesh": False,
         "sharded_mesh": True,
     }
-

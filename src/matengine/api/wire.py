@@ -3,17 +3,20 @@
 import zlib
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
 from flask import Response, request
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matengine.errors import Invalid
 from matengine.times import from_ms, now
 
 Ids = NDArray[np.int64]
+Id = Annotated[int, Field(ge=0, lt=2**63)]
+"""An id in a path or query string."""
 
 # the largest request body once unpacked
 MAX_UNPACKED_BYTES = 1_000_000_000

@@ -22,7 +22,7 @@ from matengine.api.materialize.paths import (
     find_version,
     open_for_viewing,
 )
-from matengine.api.wire import reply
+from matengine.api.wire import Id, reply
 from matengine.engine import access, datastacks
 from matengine.engine.access import User
 from matengine.engine.annotations import tables
@@ -51,7 +51,7 @@ class Difference(BaseModel):
     table: str
     old: str
     new: str
-    root: list[int] | None = Field(None)
+    root: list[Id] | None = Field(None)
     follow: bool = False
 
 
@@ -59,13 +59,13 @@ class RowPath(DatastackPath):
     """A row of an annotation table."""
 
     table: str
-    row: int
+    row: Id
 
 
 class RootPath(DatastackPath):
     """A root of the datastack's segmentation."""
 
-    root: int
+    root: Id
 
 
 class Between(BaseModel):

@@ -14,7 +14,7 @@ from matengine.api.materialize.paths import (
     DatastackPath,
     open_for_viewing,
 )
-from matengine.api.wire import reply
+from matengine.api.wire import Id, reply
 from matengine.engine import access
 from matengine.engine.runs import engine, runs
 from matengine.engine.runs.runs import Run, Tally
@@ -32,7 +32,7 @@ api = APIBlueprint("materialize_runs", __name__, url_prefix=PREFIX, abp_tags=[TA
 class RunPath(DatastackPath):
     """A run of a datastack."""
 
-    run: int
+    run: Id
 
 
 class Latest(BaseModel):

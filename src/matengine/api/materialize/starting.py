@@ -255,7 +255,7 @@ def _uploaded(name: Any) -> Path:
             "This server loads no files of its own.",
             f"Name the folder that they may lie in: {UPLOADS_VARIABLE}.",
         )
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or "\0" in name:
         raise Invalid("Which file?", 'Send {"path": "new_rows.parquet"}.')
     root = Path(folder).resolve()
     file = (root / name).resolve()

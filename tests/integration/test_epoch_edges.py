@@ -18,6 +18,7 @@ from steps import step, work_until
 
 from matengine.engine import datastacks
 from matengine.engine.annotations import ids, tables
+from matengine.engine.lookup import ingest
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.runs.units import Effect
 from matengine.engine.versions import catalogue, epoch, publish, resolve
@@ -129,6 +130,15 @@ def test_an_id_that_comes_again_is_another_row(pair: Pair) -> None:
     pair.forget(2)
     pair.epoch()
     pair.put(pair.clock(), points=[(9, 9, 1), (2, 2, 2), (0, 0, 0)], row_id=2)
+    pair.epoch()
+    pair.check_versions()
+
+
+def test_an_id_that_comes_again_is_looked_up_again(pair: Pair) -> None:
+    row_id = pair.put(pair.clock())
+    engine.drive(conninfo_of(pair.conn), ingest.start(pair.conn, pair.name))
+    pair.erase(row_id)
+    pair.put(pair.clock(), points=[(9, 9, 1), (2, 2, 2), (0, 0, 0)], row_id=row_id)
     pair.epoch()
     pair.check_versions()
 

@@ -17,6 +17,7 @@ from cutting import Cut, cut_connection
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.runs.units import LeaseLost, Unit
 from matengine.engine.workflows import WORKFLOWS
+from matengine.errors import Unavailable
 from matengine.storage.connections import Connection, conninfo_of, open_connection
 
 # what may happen to one run: then it is left to come to its end
@@ -116,8 +117,10 @@ class Adversary:
             with open_connection(conninfo_of(self.conn)) as conn:
                 run = runs.get(conn, unit.run_id)
                 conn.commit()
-                # whatever it does not find any more has been cleared away
-                with suppress(LeaseLost, psycopg.errors.UndefinedTable, ProgrammingError):
+                # what it does not find any more has been cleared away, what fails would be noted
+                with suppress(
+                    LeaseLost, Unavailable, psycopg.errors.UndefinedTable, ProgrammingError
+                ):
                     WORKFLOWS[run.workflow].work[unit.kind](conn, run, unit)
                 conn.rollback()
 

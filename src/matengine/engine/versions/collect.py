@@ -99,13 +99,21 @@ class Statements:
             """)
 
     def forget(self) -> sql.Composed:
-        """Drop the supervoxels looked up ahead for rows that went before an epoch took them up."""
+        """Drop the supervoxels looked up ahead for rows that went before an epoch took them up.
+
+        Of a row that was removed and whose id has come again, too. Not in the first epoch of a
+        table: what is queued then as one run of deletions holds rows that are there as well.
+        """
         return self._sql("""
             DELETE FROM {lookups} AS s USING matengine.change AS c
             WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
               AND c.epoch = {epoch} AND s.id BETWEEN c.first_id AND c.last_id
-              AND NOT EXISTS (SELECT 1 FROM {live} AS l
-                              WHERE l.id = s.id AND (l.deleted IS NULL OR l.deleted > {time}))
+              AND NOT EXISTS (
+                SELECT 1 FROM {live} AS l
+                WHERE l.id = s.id AND (l.deleted IS NULL OR l.deleted > {time})
+                  AND (l.created < c.due OR NOT EXISTS (
+                    SELECT 1 FROM matengine.epoch_table
+                    WHERE datastack = {datastack} AND table_name = {name} AND epoch < {epoch})))
             """)
 
     def strike_failures(self) -> sql.Composed:

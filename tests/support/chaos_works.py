@@ -167,8 +167,8 @@ def _children(parent: int, kind: str) -> list[int]:
 class Killer(threading.Thread):
     """SIGKILL to one process after the other, each kind as often as every other.
 
-    every_s: the mean time between two. most: it ends when so many of each kind hit a run, 0: never.
-    `running` is asked whether a run is under way.
+    every_s: the mean time between two. most: where it is not 0, waiting for the next one begins in
+    a run, as `running` tells, and it ends when so many of each kind have hit one.
     """
 
     def __init__(
@@ -184,6 +184,8 @@ class Killer(threading.Thread):
     def run(self) -> None:
         while wanted := [k for k in KINDS if not self._most or self.during[k] < self._most]:
             for kind in self._dice.sample(wanted, len(wanted)):
+                while self._most and not self._running() and not self._stopped.wait(0.01):
+                    pass
                 if self._stopped.wait(self._dice.expovariate(1 / self._every_s)):
                     return
                 while not self._kill(kind):

@@ -38,7 +38,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 # of all parts together; parts, so that test processes share them
-SCENARIOS = int(os.environ.get("MATENGINE_TEST_SCENARIOS", "520"))
+SCENARIOS = int(os.environ.get("MATENGINE_TEST_SCENARIOS", "160"))
 PARTS = 4
 
 

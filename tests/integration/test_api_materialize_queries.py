@@ -14,7 +14,7 @@ import pytest
 from asking import ARROW, Api, ask, engine, rows_of, same, served_story, told
 from story import CELLS
 
-from matengine.api.materialize import answers, page
+from matengine.api.materialize import answers, limits, page
 from matengine.engine.query import answer
 from matengine.engine.query.model import Filter, Join, Op, Query
 from matengine.errors import Unavailable
@@ -233,6 +233,21 @@ def test_an_answer_is_not_sent_for_ever(api: Api, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Unavailable, match="too slowly"):
         next(pieces)
     found.close()
+
+
+def test_what_takes_too_long_is_not_to_be_repeated(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients repeat what is 503 by themselves."""
+
+    def fail(_: page.Page) -> None:
+        raise Unavailable("It was still running.", "Ask for less.")
+
+    monkeypatch.setattr(page.Page, "look_ahead", fail)
+    path = f"version/1/table/{api.synapses}/query"
+    ask(api, path, code=503)
+    monkeypatch.setattr(limits, "ANSWER_S", 0.0)
+    assert ask(api, path, code=400).json["hint"] == "Ask for less."
 
 
 def test_frozen_answers_have_a_tag(api: Api) -> None:

@@ -6,7 +6,7 @@ it ended, whatever its length.
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version as software
@@ -28,7 +28,7 @@ from matengine.engine.query.answer import Plan
 from matengine.engine.query.model import At, Query
 from matengine.engine.query.outdated import outdated, roots_asked_for
 from matengine.engine.versions import catalogue
-from matengine.errors import MatengineError, Unavailable
+from matengine.errors import Invalid, MatengineError, Unavailable
 from matengine.storage.connections import Connection
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ def respond(datastack: str, at: At, time: datetime, query: Query, arguments: Arg
     Raises what `answer.plan` raises; nothing has been sent then.
     """
     asked = Asked(datastack, at, time, _capped(query), arguments, current_user())
-    with ExitStack() as held:
+    with ExitStack() as held, _in_time():
         with open_for_viewing(datastack) as (conn, _):
             plan = answer.plan(conn, datastack, at, asked.query, asked.user)
             notices = _notices(conn, plan)
@@ -74,6 +74,18 @@ def respond(datastack: str, at: At, time: datetime, query: Query, arguments: Arg
     for text in [*notices, *_warnings(asked, page, end)]:
         headers.warn(response, text)
     return _tagged(response, tag)
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Clients repeat at once what is Unavailable; what takes too long must not come again."""
+    start = monotonic()
+    try:
+        yield
+    except Unavailable as error:
+        if monotonic() - start < limits.ANSWER_S:
+            raise
+        raise Invalid(error.message, error.hint) from error
 
 
 def _capped(query: Query) -> Query:

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from flask import Blueprint
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.info import Info
-from flask_openapi3.openapi import OpenAPI
 
 from matengine.api import (
     annotation,
@@ -28,6 +27,7 @@ from matengine.api import (
     state,
     volume,
 )
+from matengine.api.description import DescribedOpenAPI
 from matengine.errors import Invalid, did_you_mean
 from matengine.web import status
 
@@ -50,7 +50,7 @@ BLUEPRINTS: dict[str, tuple[Blueprint, ...]] = {
     "web": (status.page,),
 }
 # what they tell is public
-OPEN_BLUEPRINTS = frozenset({health.api.name, schema.api.name, "openapi"})
+OPEN_BLUEPRINTS = frozenset({health.api.name, schema.api.name, "openapi", "swagger"})
 
 # the largest request body, as sent; MATENGINE_MAX_BODY_BYTES changes it
 MAX_BODY_BYTES = 256_000_000
@@ -61,7 +61,7 @@ def create_app(
     hosts: Iterable[str] | None = None,
     origins: Iterable[str] | None = None,
     services: Iterable[str] | None = None,
-) -> OpenAPI:
+) -> DescribedOpenAPI:
     """Make the application; nothing connects to a database before the first request.
 
     hosts: names that requests may call this server by, beside loopback; `*` allows any. origins:
@@ -71,9 +71,12 @@ def create_app(
     for an unknown one.
     """
     logs.configure()
-    app = OpenAPI(
+    app = DescribedOpenAPI(
         "matengine",
         info=Info(title="Materialization Engine", version=version("matengine")),
+        security_schemes={"token": {"type": "http", "scheme": "bearer"}},
+        # where there are logins
+        openapi_extensions={"security": [{"token": []}, {}]},
         validation_error_callback=errors.invalid_request,
         static_folder=None,
     )

@@ -8,6 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
+from matengine.api.description import gives
 from matengine.api.places import datastack_names
 from matengine.api.wire import reply
 from matengine.engine.access import LOCAL
@@ -63,7 +64,11 @@ class Users(BaseModel):
     id: str | None = None
 
 
-@api.get("/sticky_auth/settings/tokens", summary="A token for programs that insist on one")
+@api.get(
+    "/sticky_auth/settings/tokens",
+    summary="A token for programs that insist on one",
+    responses=gives("text/html"),
+)
 def token_page() -> Response:
     page = _PAGE.format(token=DUMMY_TOKEN, server=escape(request.host_url.rstrip("/")))
     return Response(page, content_type="text/html; charset=utf-8")

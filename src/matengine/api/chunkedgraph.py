@@ -12,6 +12,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
+from matengine.api.description import BINARY, gives
+from matengine.api.graph_bodies import NODE_IDS, RAW_IDS, ROOT_IDS
 from matengine.api.graphs import open_graph
 from matengine.api.wire import (
     Id,
@@ -86,14 +88,19 @@ def interface_version() -> Response:
     return reply(VERSION)
 
 
-@api.post(f"{TABLE}/roots_binary", summary="The root of each node (raw 64-bit ids)")
+@api.post(
+    f"{TABLE}/roots_binary",
+    summary="The root of each node (raw 64-bit ids)",
+    openapi_extensions=RAW_IDS,
+    responses=gives(BINARY),
+)
 def roots_binary(path: Table, query: AtLayer) -> Response:
     with open_graph(path.table) as (graph, _):
         at = time_or_now("timestamp")
         return reply_binary(nodes.climb(graph, ids_in_body(), at, query.stop_layer))
 
 
-@api.post(f"{TABLE}/roots", summary="The root of each node (JSON)")
+@api.post(f"{TABLE}/roots", summary="The root of each node (JSON)", openapi_extensions=NODE_IDS)
 def roots(path: Table, query: AtLayer) -> Response:
     ids = ids_in(json_field("node_ids"))
     with open_graph(path.table) as (graph, _):
@@ -111,7 +118,11 @@ def root(path: NodeOf, query: AtLayer) -> Response:
     return reply({"root_id": id_out(found)})
 
 
-@api.post(f"{TABLE}/is_latest_roots", summary="Whether each root is alive at a time")
+@api.post(
+    f"{TABLE}/is_latest_roots",
+    summary="Whether each root is alive at a time",
+    openapi_extensions=NODE_IDS,
+)
 def is_latest_roots(path: Table, query: At) -> Response:
     ids = ids_in(json_field("node_ids"))
     at = time_in("alive_at") or time_or_now("timestamp")
@@ -119,7 +130,11 @@ def is_latest_roots(path: Table, query: At) -> Response:
         return reply({"is_latest": graph.is_latest(ids, at).tolist()})
 
 
-@api.post(f"{TABLE}/root_timestamps", summary="When each root was made, or was last the latest")
+@api.post(
+    f"{TABLE}/root_timestamps",
+    summary="When each root was made, or was last the latest",
+    openapi_extensions=NODE_IDS,
+)
 def root_timestamps(path: Table, query: At) -> Response:
     ids = ids_in(json_field("node_ids"))
     at = time_or_now("timestamp")
@@ -130,7 +145,11 @@ def root_timestamps(path: Table, query: At) -> Response:
     return reply({"timestamp": [ms / 1000 for ms in times]})
 
 
-@api.get(f"{TABLE}/past_id_mapping", summary="What roots were at an earlier time")
+@api.get(
+    f"{TABLE}/past_id_mapping",
+    summary="What roots were at an earlier time",
+    openapi_extensions=ROOT_IDS,
+)
 def past_id_mapping(path: Table, query: Between) -> Response:
     ids = ids_in(json_field("root_ids"))
     with open_graph(path.table) as (graph, _):
@@ -157,7 +176,11 @@ def delta_roots(path: Table, query: Between) -> Response:
     return reply({"old_roots": ids_out(delta.old_roots), "new_roots": ids_out(delta.new_roots)})
 
 
-@api.post(f"{TABLE}/lineage_graph_multiple", summary="How roots came from each other")
+@api.post(
+    f"{TABLE}/lineage_graph_multiple",
+    summary="How roots came from each other",
+    openapi_extensions=ROOT_IDS,
+)
 def lineage_graph_multiple(path: Table, query: Between) -> Response:
     ids = ids_in(json_field("root_ids"))
     past, future = time_in("timestamp_past"), time_in("timestamp_future")

@@ -10,6 +10,7 @@ from flask_openapi3.models.tag import Tag
 
 from matengine.api.auth import current_user
 from matengine.api.chunkedgraph import TABLE, Table
+from matengine.api.graph_bodies import OPERATION, SIDES, TWO_POINTS
 from matengine.api.graphs import Source, open_graph
 from matengine.api.wire import flag, ids_in, ids_out, json_body, json_field, reply
 from matengine.engine import proofreading
@@ -27,7 +28,11 @@ api = APIBlueprint(
 )
 
 
-@api.post(f"{TABLE}/merge", summary="Join two objects by an edge between two points")
+@api.post(
+    f"{TABLE}/merge",
+    summary="Join two objects by an edge between two points",
+    openapi_extensions=TWO_POINTS,
+)
 def merge(path: Table) -> Response:
     """The body: [[id, x, y, z], [id, x, y, z]], x, y, z in nm."""
     points = points_in(json_body())
@@ -41,7 +46,9 @@ def merge(path: Table) -> Response:
     return _done(edit)
 
 
-@api.post(f"{TABLE}/split", summary="Cut an object between two groups of points")
+@api.post(
+    f"{TABLE}/split", summary="Cut an object between two groups of points", openapi_extensions=SIDES
+)
 def split(path: Table) -> Response:
     """The body: {"sources": [[id, x, y, z], …], "sinks": [[id, x, y, z], …]}, x, y, z in nm.
 
@@ -64,7 +71,9 @@ def split(path: Table) -> Response:
     return _done(edit)
 
 
-@api.post(f"{TABLE}/graph/split_preview", summary="What a split would leave")
+@api.post(
+    f"{TABLE}/graph/split_preview", summary="What a split would leave", openapi_extensions=SIDES
+)
 def split_preview(path: Table) -> Response:
     """The piece with most sources comes first, then the one with most sinks."""
     sides = _sides()
@@ -81,7 +90,9 @@ def split_preview(path: Table) -> Response:
     return reply({"supervoxel_connected_components": components, "illegal_split": not legal})
 
 
-@api.post(f"{TABLE}/undo", summary="Take an operation back by a new one")
+@api.post(
+    f"{TABLE}/undo", summary="Take an operation back by a new one", openapi_extensions=OPERATION
+)
 def undo(path: Table) -> Response:
     number = _operation_id()
     with open_graph(path.table, "edit") as (graph, source):
@@ -89,7 +100,11 @@ def undo(path: Table) -> Response:
     return _done(edit)
 
 
-@api.post(f"{TABLE}/redo", summary="Do an operation again that was taken back")
+@api.post(
+    f"{TABLE}/redo",
+    summary="Do an operation again that was taken back",
+    openapi_extensions=OPERATION,
+)
 def redo(path: Table) -> Response:
     """The body names the operation; what undid it is taken back."""
     number = _operation_id()

@@ -11,6 +11,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from matengine.api.chunkedgraph import TABLE, Table
+from matengine.api.graph_bodies import ROOT_IDS
 from matengine.api.graphs import open_graph
 from matengine.api.wire import Id, flag, ids_in, ids_out, json_field, reply, time_in
 from matengine.errors import Invalid
@@ -68,7 +69,11 @@ def user_operations(path: Table, query: UserOperations) -> Response:
     )
 
 
-@api.get(f"{TABLE}/tabular_change_log_many", summary="The edits that made roots, as tables")
+@api.get(
+    f"{TABLE}/tabular_change_log_many",
+    summary="The edits that made roots, as tables",
+    openapi_extensions=ROOT_IDS,
+)
 def tabular_change_log_many(path: Table) -> Response:
     """Each table is JSON text of its columns by row number.
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from matengine.api.chunkedgraph import TABLE, NodeOf, Table
 from matengine.api.chunkedgraph_edits import points_in, supervoxels_of
+from matengine.api.description import BINARY, JSON, gives
+from matengine.api.graph_bodies import NODE_IDS, TWO_POINTS
 from matengine.api.graphs import Source, open_graph
 from matengine.api.wire import (
     flag,
@@ -64,7 +66,11 @@ def leaves(path: NodeOf, query: AtLayer) -> Response:
         return reply({"leaf_ids": ids_out(_within(found, query.bounds, graph, source))})
 
 
-@api.post(f"{TABLE}/node/leaves_many", summary="The supervoxels of several nodes")
+@api.post(
+    f"{TABLE}/node/leaves_many",
+    summary="The supervoxels of several nodes",
+    openapi_extensions=NODE_IDS,
+)
 def leaves_many(path: Table, query: AtLayer) -> Response:
     asked = ids_in(json_field("node_ids")).tolist()
     with open_graph(path.table) as (graph, source):
@@ -80,7 +86,11 @@ def children(path: NodeOf) -> Response:
         return reply({"children_ids": ids_out(nodes.children(graph, path.node))})
 
 
-@api.get(f"{TABLE}/valid_nodes", summary="Which of some ids are nodes of the graph")
+@api.get(
+    f"{TABLE}/valid_nodes",
+    summary="Which of some ids are nodes of the graph",
+    openapi_extensions=NODE_IDS,
+)
 def valid_nodes(path: Table) -> Response:
     ids = ids_in(json_field("node_ids"))
     with open_graph(path.table) as (graph, _):
@@ -88,7 +98,12 @@ def valid_nodes(path: Table) -> Response:
     return reply({"valid_roots": ids_out(found)})
 
 
-@api.post(f"{TABLE}/minimal_covering_nodes", summary="The fewest nodes with the same supervoxels")
+@api.post(
+    f"{TABLE}/minimal_covering_nodes",
+    summary="The fewest nodes with the same supervoxels",
+    openapi_extensions=NODE_IDS,
+    responses=gives(JSON, BINARY),
+)
 def minimal_covering_nodes(path: Table) -> Response:
     """Of now: roots and level-2 nodes all of whose supervoxels are asked for, else these."""
     ids = ids_in(json_field("node_ids"))
@@ -128,7 +143,9 @@ def subgraph(path: NodeOf, query: InBounds) -> Response:
 
 
 @api.post(
-    f"{TABLE}/graph/find_path", summary="Level-2 nodes from one point of an object to another"
+    f"{TABLE}/graph/find_path",
+    summary="Level-2 nodes from one point of an object to another",
+    openapi_extensions=TWO_POINTS,
 )
 def find_path(path: Table) -> Response:
     """The body: [[root, x, y, z], [root, x, y, z]], x, y, z in nm. Over the fewest nodes.

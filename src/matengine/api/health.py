@@ -10,7 +10,9 @@ from matengine import settings
 from matengine.api.wire import reply
 from matengine.storage import connections
 
-api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health")])
+api = APIBlueprint(
+    "health", __name__, abp_tags=[Tag(name="health", description="Whether the server can work")]
+)
 
 
 @api.get("/health/live", summary="The process answers")

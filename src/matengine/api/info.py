@@ -13,6 +13,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from matengine.api.auth import current_user
+from matengine.api.description import takes
 from matengine.api.places import datastack_names, open_datastack
 from matengine.api.wire import json_body, reply
 from matengine.engine import access, datastacks, info
@@ -84,7 +85,11 @@ def record(path: OfDatastack, query: Source) -> Response:
         return reply(_record(conn, datastack, told, query.image_source_name))
 
 
-@api.put("/api/v2/datastack/<string:datastack>", summary="Change what is told of a datastack")
+@api.put(
+    "/api/v2/datastack/<string:datastack>",
+    summary="Change what is told of a datastack",
+    openapi_extensions=takes({"type": "object", "description": "What is to be different"}),
+)
 def change(path: OfDatastack) -> Response:
     """The body: what is to be different, such as {"soma_table": "nuclei"}; null takes it away."""
     changed = json_body()

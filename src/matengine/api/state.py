@@ -6,12 +6,15 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from matengine.api.auth import current_user
+from matengine.api.description import takes
 from matengine.api.wire import body, reply
 from matengine.engine import access, states
 from matengine.engine.states import PROPERTY, STATE
 
 # clients choose what they may ask by this version of the state server
 VERSION = "0.4.1"
+
+_ANY_JSON = takes({"description": "Any JSON"})
 
 api = APIBlueprint(
     "state",
@@ -32,13 +35,21 @@ def interface_version() -> Response:
     return reply(VERSION)
 
 
-@api.post("/post", summary="Keep a state; the answer is its address")
-@api.post("/api/v1/post", summary="Keep a state; the answer is its address")
+@api.post("/post", summary="Keep a state; the answer is its address", openapi_extensions=_ANY_JSON)
+@api.post(
+    "/api/v1/post",
+    summary="Keep a state; the answer is its address",
+    openapi_extensions=_ANY_JSON,
+)
 def add() -> Response:
     return _kept(STATE, None)
 
 
-@api.post("/api/v1/post/<int:number>", summary="Keep a state under a number (administrators)")
+@api.post(
+    "/api/v1/post/<int:number>",
+    summary="Keep a state under a number (administrators)",
+    openapi_extensions=_ANY_JSON,
+)
 def add_numbered(path: Numbered) -> Response:
     access.check_admin(current_user())
     return _kept(STATE, path.number)
@@ -52,7 +63,11 @@ def one(path: Numbered) -> Response:
     return _told(STATE, path.number)
 
 
-@api.post("/api/v1/property/post", summary="Keep segment properties; the answer is their address")
+@api.post(
+    "/api/v1/property/post",
+    summary="Keep segment properties; the answer is their address",
+    openapi_extensions=_ANY_JSON,
+)
 def add_property() -> Response:
     return _kept(PROPERTY, None)
 
@@ -60,6 +75,7 @@ def add_property() -> Response:
 @api.post(
     "/api/v1/property/post/<int:number>",
     summary="Keep segment properties under a number (administrators)",
+    openapi_extensions=_ANY_JSON,
 )
 def add_numbered_property(path: Numbered) -> Response:
     access.check_admin(current_user())

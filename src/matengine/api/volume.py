@@ -12,6 +12,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
+from matengine.api.description import BINARY, JSON, gives
 from matengine.api.graphs import open_graph
 from matengine.errors import NotFound
 from matengine.segmentation.volume import Volume
@@ -42,14 +43,18 @@ def address(table: str, volume: Volume) -> str:
     return f"precomputed://{request.host_url}segmentation/volume/{table}"
 
 
-@api.get("/<string:table>/<path:key>", summary="A file of the supervoxels' volume")
+@api.get(
+    "/<string:table>/<path:key>",
+    summary="A file of the supervoxels' volume",
+    responses=gives(BINARY, JSON, others=(206, 304, 416)),
+)
 def volume_file(path: File) -> Response:
     """Chunks that lie on disk as NAME.gz are sent as NAME, packed where the client takes that."""
     with open_graph(path.table) as (_, source):
         volume = source.open_volume()
     file = _find(volume, path.key)
     if file.is_file():
-        kind = "application/json" if path.key in _TOP_FILES else "application/octet-stream"
+        kind = JSON if path.key in _TOP_FILES else BINARY
         return _private(send_file(file, mimetype=kind, conditional=True))
     packed = file.with_name(file.name + ".gz")
     if not packed.is_file():
@@ -79,7 +84,7 @@ def _unpacked(packed: Path) -> Response:
     if request.accept_encodings.quality("gzip") > 0 and "Range" not in request.headers:
         answer = send_file(
             packed,
-            mimetype="application/octet-stream",
+            mimetype=BINARY,
             conditional=True,
             etag=f"{tag}-gzip",
         )
@@ -87,7 +92,7 @@ def _unpacked(packed: Path) -> Response:
     else:
         answer = send_file(
             BytesIO(gzip.decompress(packed.read_bytes())),
-            mimetype="application/octet-stream",
+            mimetype=BINARY,
             conditional=True,
             etag=tag,
             last_modified=facts.st_mtime,

@@ -10,6 +10,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from matengine.api.auth import current_user
+from matengine.api.description import takes
 from matengine.api.wire import body
 from matengine.engine import access, datastacks
 from matengine.engine.annotations import tables
@@ -20,6 +21,12 @@ from matengine.storage.connections import Connection
 
 PREFIX = "/annotation/api/v2/aligned_volume/<string:aligned_volume>/table"
 TAG = Tag(name="annotation", description="Annotation tables and their rows")
+
+
+def takes_object(told: str, **fields: Any) -> dict[str, Any]:
+    """A JSON object as the body, all of these fields in it, for `openapi_extensions`."""
+    schema = {"type": "object", "description": told, "properties": fields, "required": [*fields]}
+    return takes(schema)
 
 
 class OfVolume(BaseModel):

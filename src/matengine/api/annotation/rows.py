@@ -11,7 +11,16 @@ from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel
 
 from matengine.api.annotation import lookups
-from matengine.api.annotation.paths import PREFIX, TAG, OfTable, field, noticed, reading, writing
+from matengine.api.annotation.paths import (
+    PREFIX,
+    TAG,
+    OfTable,
+    field,
+    noticed,
+    reading,
+    takes_object,
+    writing,
+)
 from matengine.api.auth import current_user
 from matengine.api.wire import reply
 from matengine.engine.annotations import layout, rows
@@ -19,6 +28,8 @@ from matengine.errors import Invalid
 
 api = APIBlueprint("annotation_rows", __name__, url_prefix=PREFIX, abp_tags=[TAG])
 _PATH = "/<string:table>/annotations"
+_ROWS = takes_object("Annotations", annotations={"type": "array", "items": {"type": "object"}})
+_IDS = takes_object("Ids", annotation_ids={"type": "array", "items": {"type": "integer"}})
 
 
 class Ids(BaseModel):
@@ -37,7 +48,9 @@ def read(path: OfTable, query: Ids) -> Response:
         return noticed(reply([_told(row, points) for row in found]), metadata)
 
 
-@api.post(_PATH, summary="Insert annotations; the answer is their ids, in order")
+@api.post(
+    _PATH, summary="Insert annotations; the answer is their ids, in order", openapi_extensions=_ROWS
+)
 def insert(path: OfTable) -> Response:
     """The body: {"annotations": [{"pt": {"position": [x, y, z]}, …}, …]}."""
     given = _listed("annotations")
@@ -47,7 +60,11 @@ def insert(path: OfTable) -> Response:
     return noticed(reply(ids), metadata)
 
 
-@api.put(_PATH, summary="Supersede annotations; the answer tells the new id of each")
+@api.put(
+    _PATH,
+    summary="Supersede annotations; the answer tells the new id of each",
+    openapi_extensions=_ROWS,
+)
 def update(path: OfTable) -> Response:
     """The body: {"annotations": [{"id": 1, what is to be different}, …]}."""
     given = _listed("annotations")
@@ -57,7 +74,11 @@ def update(path: OfTable) -> Response:
     return noticed(reply(new), metadata)
 
 
-@api.delete(_PATH, summary="End annotations; the answer is the ids of those that this ended")
+@api.delete(
+    _PATH,
+    summary="End annotations; the answer is the ids of those that this ended",
+    openapi_extensions=_IDS,
+)
 def delete(path: OfTable) -> Response:
     """The body: {"annotation_ids": [1, 2]}."""
     given = _listed("annotation_ids")

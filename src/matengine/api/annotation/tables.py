@@ -16,6 +16,7 @@ from matengine.api.annotation.paths import (
     noticed,
     open_volume,
     reading,
+    takes_object,
 )
 from matengine.api.auth import current_user
 from matengine.api.wire import reply
@@ -35,7 +36,20 @@ def listed(path: OfVolume) -> Response:
         return reply([table.name for table in found if _may_read(table)])
 
 
-@api.post("", summary="Make an annotation table")
+_TEXT = {"type": "string", "minLength": 1, "pattern": r"^[^\x00]*$"}
+_NEW = {"description": _TEXT} | {key: {"type": "number"} for key in _RESOLUTION}
+_NEW_TABLE = takes_object(
+    "A new table",
+    table_name=_TEXT | {"pattern": "^[a-z_][a-z0-9_]*$", "maxLength": 48},
+    schema_type=_TEXT,
+    metadata={"type": "object", "properties": _NEW, "required": [*_NEW]},
+)
+_CHANGE = takes_object(
+    "What is to be different", table_name=_TEXT, metadata={"type": "object", "minProperties": 1}
+)
+
+
+@api.post("", summary="Make an annotation table", openapi_extensions=_NEW_TABLE)
 def create(path: OfVolume) -> Response:
     """The body: {"schema_type", "table_name", "metadata": {"description", "voxel_resolution_x",
     "voxel_resolution_y", "voxel_resolution_z", …}}. The answer is the table's name."""
@@ -66,7 +80,7 @@ def create(path: OfVolume) -> Response:
     return reply(made.name)
 
 
-@api.put("", summary="Change what is said of an annotation table")
+@api.put("", summary="Change what is said of an annotation table", openapi_extensions=_CHANGE)
 def change(path: OfVolume) -> Response:
     """The body: {"table_name", "metadata": what is to be different}."""
     name = _text(lenient_json(), "table_name")

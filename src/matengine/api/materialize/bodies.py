@@ -182,9 +182,3 @@ def _json(content: bytes) -> Any:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise Invalid(f"The body is not JSON: {error}.") from None
-
-
-def described(model: type[BaseModel]) -> dict[str, Any]:
-    """The body for readers of the description of the interface."""
-    schema = model.model_json_schema()
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}

@@ -12,6 +12,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
 from matengine.api.auth import current_user
+from matengine.api.description import gives
 from matengine.api.materialize import arrow_out, limits
 from matengine.api.materialize.paths import (
     DATASTACK,
@@ -75,7 +76,11 @@ class Between(BaseModel):
     future: str | None = None
 
 
-@api.get(f"{DATASTACK}/diff", summary="The rows that differ between two versions")
+@api.get(
+    f"{DATASTACK}/diff",
+    summary="The rows that differ between two versions",
+    responses=gives(arrow_out.CONTENT_TYPE),
+)
 def diff(path: DatastackPath, query: Difference) -> Response:
     """An Arrow IPC stream: `id`, `change` (added, removed, changed), old and new supervoxels and
     roots. The cost is what changed, not the size of the table."""

@@ -5,13 +5,14 @@ from datetime import datetime
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
+from matengine.api.description import JSON, gives, takes
 from matengine.api.materialize.answers import respond
+from matengine.api.materialize.arrow_out import CONTENT_TYPE
 from matengine.api.materialize.bodies import (
     Arguments,
     JoinBody,
     LiveBody,
     TableBody,
-    described,
     read_body,
 )
 from matengine.api.materialize.paths import (
@@ -29,10 +30,17 @@ from matengine.api.materialize.paths import (
 from matengine.engine.query.model import At
 from matengine.times import now, parse_time
 
+ROWS = gives(CONTENT_TYPE, JSON, others=(304,))
+
 api = APIBlueprint("materialize_queries", __name__, url_prefix=PREFIX, abp_tags=[TAG])
 
 
-@api.post(f"{TABLE}/query", summary="Rows of a table", openapi_extensions=described(TableBody))
+@api.post(
+    f"{TABLE}/query",
+    summary="Rows of a table",
+    openapi_extensions=takes(TableBody),
+    responses=ROWS,
+)
 def query_table(path: TablePath, query: Arguments) -> Response:
     """An Arrow IPC stream of media type `data.arrow`, or JSON; always positions as x, y and z."""
     asked = read_body(TableBody).question(path.table, (), query)
@@ -40,7 +48,10 @@ def query_table(path: TablePath, query: Arguments) -> Response:
 
 
 @api.post(
-    f"{VERSION}/query", summary="Rows of tables joined", openapi_extensions=described(JoinBody)
+    f"{VERSION}/query",
+    summary="Rows of tables joined",
+    openapi_extensions=takes(JoinBody),
+    responses=ROWS,
 )
 def query_join(path: VersionPath, query: Arguments) -> Response:
     """Only rows that have a partner in every table."""
@@ -48,7 +59,12 @@ def query_join(path: VersionPath, query: Arguments) -> Response:
     return respond(path.datastack, *moment_of(path), asked, query)
 
 
-@api.post(f"{DATASTACK}/query", summary="Rows as of a time", openapi_extensions=described(LiveBody))
+@api.post(
+    f"{DATASTACK}/query",
+    summary="Rows as of a time",
+    openapi_extensions=takes(LiveBody),
+    responses=ROWS,
+)
 def query_live(path: DatastackPath, query: Arguments) -> Response:
     body = read_body(LiveBody)
     time = parse_time(body.timestamp)

@@ -16,6 +16,7 @@ from flask_openapi3.blueprint import APIBlueprint
 
 from matengine.api import places, workers
 from matengine.api.auth import current_user
+from matengine.api.description import takes
 from matengine.api.materialize.paths import API, PREFIX, DatastackPath, LiveTablePath
 from matengine.api.materialize.runs import TAG, url_of
 from matengine.api.wire import json_body, reply
@@ -35,6 +36,38 @@ ONE = f"{ALL}/<string:table>"
 UPLOADS_VARIABLE = "MATENGINE_UPLOADS"
 
 api = APIBlueprint("materialize_starting", __name__, url_prefix=PREFIX, abp_tags=[TAG])
+
+# query strings and forms do as well
+_LIFE = takes(
+    {
+        "type": "object",
+        "description": "Optional; as a query string or a form, too",
+        "properties": {
+            "days_to_expire": {"type": "integer", "minimum": 1},
+            "merge_tables": {"type": "boolean"},
+        },
+    }
+)
+_TABLES = takes(
+    {
+        "type": "object",
+        "description": "Optional",
+        "properties": {"tables": {"type": "array", "items": {"type": "string"}}},
+    }
+)
+_FILE = takes(
+    {
+        "type": "object",
+        "description": "As a query string or a form, too",
+        "required": ["path"],
+        "properties": {
+            "path": {"type": "string", "minLength": 1},
+            "receipt": {"type": "string"},
+            "ids": {"enum": ["file", "sequence"]},
+            "column_map": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    }
+)
 
 Start = Callable[[Connection], int]
 
@@ -79,7 +112,11 @@ def update_database(path: DatastackPath) -> Response:
     return _started(path.datastack, lambda conn: _epoch(conn, path.datastack, "update_database"))
 
 
-@api.post(f"{RUN}/complete_workflow/{ALL}", summary="Bring everything up to date, as a version")
+@api.post(
+    f"{RUN}/complete_workflow/{ALL}",
+    summary="Bring everything up to date, as a version",
+    openapi_extensions=_LIFE,
+)
 def complete_workflow(path: DatastackPath) -> Response:
     """days_to_expire: how long the version is kept; for ever where it is left out.
 
@@ -100,7 +137,11 @@ def complete_workflow(path: DatastackPath) -> Response:
     return _started(path.datastack, start)
 
 
-@api.post(f"{RUN}/create_frozen/{ALL}", summary="Make a version of what is up to date, at once")
+@api.post(
+    f"{RUN}/create_frozen/{ALL}",
+    summary="Make a version of what is up to date, at once",
+    openapi_extensions=_LIFE,
+)
 def create_frozen(path: DatastackPath) -> Response:
     """Parameters as complete_workflow; there is a run only where nothing ever was up to date."""
     life = _life()
@@ -124,7 +165,11 @@ def create_virtual(path: DatastackPath) -> Response:
     )
 
 
-@api.post(f"{RUN}/compact/{ALL}", summary="Write histories anew in the order of their roots")
+@api.post(
+    f"{RUN}/compact/{ALL}",
+    summary="Write histories anew in the order of their roots",
+    openapi_extensions=_TABLES,
+)
 def compact_tables(path: DatastackPath) -> Response:
     """tables: a list in a JSON body; all where it is left out."""
     only = _given("tables") or []
@@ -133,7 +178,11 @@ def compact_tables(path: DatastackPath) -> Response:
     return _started(path.datastack, lambda conn: compact.start(conn, path.datastack, only))
 
 
-@api.post(f"{RUN}/bulk_upload/{ONE}", summary="Load a file of this server into a table")
+@api.post(
+    f"{RUN}/bulk_upload/{ONE}",
+    summary="Load a file of this server into a table",
+    openapi_extensions=_FILE,
+)
 def bulk_upload(path: LiveTablePath) -> Response:
     """path: Parquet, Arrow IPC or CSV, below the folder that MATENGINE_UPLOADS names.
 

@@ -8,8 +8,9 @@ from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel, ConfigDict
 
 from matengine.api.auth import current_user
+from matengine.api.description import JSON, gives, takes
 from matengine.api.materialize.answers import respond
-from matengine.api.materialize.bodies import Arguments, TableBody, described, read_body
+from matengine.api.materialize.bodies import Arguments, TableBody, read_body
 from matengine.api.materialize.headers import warn
 from matengine.api.materialize.paths import (
     DATASTACK,
@@ -22,7 +23,7 @@ from matengine.api.materialize.paths import (
     open_for_viewing,
     wire_time,
 )
-from matengine.api.materialize.queries import moment_of
+from matengine.api.materialize.queries import ROWS, moment_of
 from matengine.api.wire import reply
 from matengine.engine.query import sources
 from matengine.engine.query.relation import Relation
@@ -104,7 +105,8 @@ def get_schema(path: ViewPath) -> Response:
 @api.post(
     f"{VERSION}/views/<string:view>/query",
     summary="Rows of a view",
-    openapi_extensions=described(TableBody),
+    openapi_extensions=takes(TableBody),
+    responses=ROWS,
 )
 def query_view(path: ViewPath, query: Arguments) -> Response:
     with open_for_viewing(path.datastack) as (conn, _):
@@ -114,7 +116,10 @@ def query_view(path: ViewPath, query: Arguments) -> Response:
 
 
 @api.put(
-    f"{DATASTACK}/views/<string:view>", summary="Make a view", openapi_extensions=described(NewView)
+    f"{DATASTACK}/views/<string:view>",
+    summary="Make a view",
+    openapi_extensions=takes(NewView),
+    responses=gives(JSON, code=201),
 )
 def make_view(path: NamedView) -> Response:
     """Whoever may edit the datastack and read the tables may make a view of them."""

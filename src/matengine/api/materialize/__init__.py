@@ -4,6 +4,7 @@ Beside these what its own client asks: differences, proof and histories.
 """
 
 from matengine.api.materialize import (
+    neuroglancer,
     proof,
     queries,
     runs,
@@ -20,6 +21,7 @@ BLUEPRINTS = (
     tables.api,
     queries.api,
     views.api,
+    neuroglancer.api,
     proof.api,
     runs.api,
     starting.api,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 from query_strategies import queries
 from query_world import CELLS, UNITS, QueryWorld, query_world
 
@@ -295,6 +296,54 @@ def test_indexes_serve(world: QueryWorld) -> None:
             plan = world.conn.execute("EXPLAIN " + asked.counting.as_string(None)).fetchall()  # type: ignore[arg-type]
         text = "\n".join(line for (line,) in plan)
         assert f"Index Cond: ({column}" in text, text
+
+
+def test_boxes_by_the_index_of_the_live_table(world: QueryWorld) -> None:
+    """The same rows, although the live table has lost some and shows others elsewhere."""
+    syn, box = world.synapses, [[0, 0, 0], [9, 11, 11]]
+    query = where(syn, "pre_pt_position", Op.BOX, box)
+    live = sql.Identifier(syn)
+    expected = ask(world, query, 1)
+    ids = expected["id"].to_pylist()
+    conn = world.conn
+    conn.commit()
+
+    def indexed() -> answer.Plan:
+        with conn.transaction(force_rollback=True):
+            conn.execute("SET LOCAL enable_seqscan = off")
+            asked = answer.plan(conn, world.name, 1, query)
+        assert "strayed" in asked.statement.as_string(None)
+        return asked
+
+    page = replace(query, limit=1)
+    cursor = answer.cursor_of(
+        answer.plan(conn, world.name, 1, page), ask(world, page, 1).to_batches()[0]
+    )
+    assert answer.read(conn, indexed()).equals(expected)
+    for table in (UNITS, world.notes):  # they hold on to synapses
+        conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+    conn.execute(sql.SQL("DELETE FROM {} WHERE id = %s").format(live), (ids[0],))
+    conn.execute(
+        sql.SQL("UPDATE {} SET pre_pt_position = ST_MakePoint(90, 90, 90) WHERE id = %s").format(
+            live
+        ),
+        (ids[1],),
+    )
+    conn.execute(sql.SQL("UPDATE {} SET valid = false WHERE id = %s").format(live), (ids[2],))
+    conn.execute(sql.SQL("UPDATE {} SET id = 10000 WHERE id = %s").format(live), (ids[3],))
+    conn.commit()
+    strayed = conn.execute(
+        "SELECT first_id, last_id FROM matengine.strayed WHERE table_name = %s ORDER BY 1", (syn,)
+    ).fetchall()
+    assert strayed == [(i, i) for i in sorted((ids[0], ids[1], ids[3]))]
+    assert answer.read(conn, indexed()).equals(expected)
+    assert answer.count(conn, indexed()) == len(ids)
+    query = replace(query, after=cursor)  # of another path through the same rows
+    assert answer.read(conn, indexed()).equals(expected.slice(1))
+    query = replace(query, after=None)
+    conn.execute(sql.SQL("TRUNCATE {} CASCADE").format(live))
+    conn.commit()
+    assert answer.read(conn, indexed()).equals(expected)
 
 
 def test_moments(world: QueryWorld) -> None:

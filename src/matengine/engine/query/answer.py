@@ -16,7 +16,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from matengine.engine.access import LOCAL, User
-from matengine.engine.query import compose, cursors, filters, joins, selecting, sources
+from matengine.engine.query import compose, cursors, filters, joins, nearby, selecting, sources
 from matengine.engine.query.compose import Body, Resolution
 from matengine.engine.query.model import At, Query
 from matengine.engine.query.relation import Relation
@@ -71,9 +71,12 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
     cannot be right. Takes a few short statements of the catalogue.
     """
     found = sources.resolve(conn, datastack, at, joins.names(query), user)
-    body = Body(query, found.relations)
-    counted = compose.counting(body)
+    plain = Body(query, found.relations)
+    compose.counting(plain)  # says what is wrong with filters and joins
     filters.check_patterns(conn, query.filters)
+    hints = nearby.hints(conn, plain)
+    body = replace(plain, hints=hints) if hints else plain
+    counted = compose.counting(body)
     outputs = selecting.outputs(query, found.relations)
     resolution = _resolution(query, found.relations)
     selection = compose.selecting(body, outputs, resolution)
@@ -87,7 +90,10 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         unresolved=sum(r.unresolved for r in found.relations.values()),
         total=_total(query, found.relations),
         counting=counted,
-        unpaged=selection.statement,
+        # hints may change from page to page
+        unpaged=compose.selecting(plain, outputs, resolution).statement
+        if hints
+        else selection.statement,
         keys=() if query.count else _keys(body, outputs),
     )
     if query.count:

@@ -22,10 +22,12 @@ class Body:
     """The rows of a query before any is left out for its place: FROM and WHERE.
 
     `rows` are the aliases of the relations; `keys` tell rows of the answer apart, and order them.
+    `hints` are conditions that all rows meet anyway, for an index to find them by.
     """
 
     query: Query
     relations: dict[str, Relation]
+    hints: tuple[sql.Composed, ...] = ()
 
     @property
     def rows(self) -> dict[str, str]:
@@ -62,6 +64,7 @@ class Body:
             sql.SQL("{} AS {}").format(relation.source, sql.Identifier(rows[name]))
             for name, relation in self.relations.items()
         )
+        conditions += self.hints
         where = sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions))
         return sql.SQL("FROM {}").format(sources) + (where if conditions else sql.SQL(""))
 

@@ -105,26 +105,23 @@ def _box(
             raise Invalid(f"{what} is for positions.")
         raise relation.unknown(asked.column)
     low, high = _corners(asked.value, what)
-    below = sql.SQL("<" if half_open else "<=")
-    parts: list[sql.Composable] = []
-    axes = relation.points[asked.column]
-    if axes[0].form is Form.X:
-        # an index may find what lies about the box; its boxes are rounded outwards
-        parts.append(
-            sql.SQL("{} &&& ST_MakeLine(ST_MakePoint({}), ST_MakePoint({}))").format(
-                axes[0].raw(row), _listed(low), _listed(high)
-            )
+    return sql.SQL(" AND ").join(
+        sql.SQL("{value} >= {lower} AND {value} {below} {upper}").format(
+            value=column.value(row),
+            lower=_float(lower),
+            below=sql.SQL("<" if half_open else "<="),
+            upper=_float(upper),
         )
-    for column, lower, upper in zip(axes, low, high, strict=True):
-        parts.append(
-            sql.SQL("{value} >= {lower} AND {value} {below} {upper}").format(
-                value=column.value(row),
-                lower=_float(lower),
-                below=below,
-                upper=_float(upper),
-            )
-        )
-    return sql.SQL(" AND ").join(parts)
+        for column, lower, upper in zip(relation.points[asked.column], low, high, strict=True)
+    )
+
+
+def diagonal(asked: Filter) -> sql.Composed:
+    """A line through a box, which an index takes for the box; that rounds boxes outwards."""
+    low, high = _corners(asked.value, "A box")
+    return sql.SQL("ST_MakeLine(ST_MakePoint({}), ST_MakePoint({}))").format(
+        *(sql.SQL(", ").join(map(_float, corner)) for corner in (low, high))
+    )
 
 
 def _corners(given: Any, what: str) -> tuple[list[float], list[float]]:
@@ -146,7 +143,3 @@ def _corners(given: Any, what: str) -> tuple[list[float], list[float]]:
 
 def _float(number: float) -> sql.Composed:
     return values.literal(pa.float64(), number)
-
-
-def _listed(corner: list[float]) -> sql.Composed:
-    return sql.SQL(", ").join(map(_float, corner))

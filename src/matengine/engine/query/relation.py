@@ -98,6 +98,7 @@ class Relation:
     total: int | None = None
     unresolved: int = 0  # rows with a root that is not known yet
     hidden: tuple[Column, ...] = ()  # of the key, where readers see no column of it
+    live: str | None = None  # the live table of which its rows are, by `id`
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -153,6 +154,7 @@ def of_epoch(table: Layout, epoch: int, total: int | None = None) -> Relation:
         tables=(table.table,),
         epoch=epoch,
         total=total,
+        live=table.table,
     )
 
 

@@ -19,7 +19,7 @@ from matengine.engine import datastacks
 from matengine.engine.annotations import rows as annotations
 from matengine.engine.annotations import tables
 from matengine.engine.query import answer
-from matengine.engine.query.model import Query
+from matengine.engine.query.model import Axes, Query
 from matengine.engine.runs import engine as runs_engine
 from matengine.engine.runs import runs
 from matengine.engine.versions import catalogue, epoch, layout
@@ -303,8 +303,18 @@ class Pair:
             self.conn.commit()
             self._judge_rows(table, floor_ms(at), found)
 
-    def _judge_rows(self, table: str, at: datetime, found: pa.Table) -> None:
-        expected = self.world.version(table, at)
+    def judge_axes(self, annotations: datetime, segmentation: datetime) -> None:
+        """Annotations of one moment with the roots of another have the oracle's rows."""
+        for table in (self.table, self.notes):
+            axes = Axes(annotations, segmentation)
+            found = answer.ask(self.conn, self.name, axes, Query(table))
+            self.conn.commit()
+            self._judge_rows(table, floor_ms(annotations), found, floor_ms(segmentation))
+
+    def _judge_rows(
+        self, table: str, at: datetime, found: pa.Table, rooted_at: datetime | None = None
+    ) -> None:
+        expected = self.world.version(table, at, rooted_at=rooted_at)
         by_id = {row["id"]: row for row in found.to_pylist()}
         assert by_id.keys() == expected.keys()
         assert found.num_rows == len(expected)  # none is there twice

@@ -68,9 +68,13 @@ class World:
         return int(self.voxels[at[0], at[1], at[2]])
 
     def version(
-        self, table: str, at: datetime, voxel_resolution_nm: Point = (1.0, 1.0, 1.0)
+        self,
+        table: str,
+        at: datetime,
+        voxel_resolution_nm: Point = (1.0, 1.0, 1.0),
+        rooted_at: datetime | None = None,
     ) -> dict[int, Shown]:
-        """The rows that a version at a time must have, by id."""
+        """The rows that a version at a time must have, by id; roots as of `rooted_at`, if given."""
         shown = {}
         known: dict[int, int] = {}  # roots by supervoxel
         for row_id, row in self.tables[table].items():
@@ -78,7 +82,7 @@ class World:
                 continue
             ids = {n: self.supervoxel(p, voxel_resolution_nm) for n, p in row.points.items()}
             for supervoxel in set(ids.values()) - known.keys():
-                known[supervoxel] = self._root(supervoxel, at)
+                known[supervoxel] = self._root(supervoxel, rooted_at or at)
             roots = {n: known[s] for n, s in ids.items()}
             shown[row_id] = Shown(ids, roots, row.points, row.fields)
         return shown

@@ -4,6 +4,7 @@ import structlog
 
 from matengine import times
 from matengine.engine import datastacks
+from matengine.engine.query.live import overlay
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.versions import dropping, garbage
 from matengine.engine.versions.retention import Policy
@@ -57,6 +58,8 @@ def _sweep(aligned_volume: str) -> None:
             while engine.advance(conn, run_id):
                 pass
         send(aligned_volume, units.to_send(conn))
+        overlay.sweep(conn)
+        conn.commit()
 
 
 # acknowledged at once: what a killed one leaves is for the next

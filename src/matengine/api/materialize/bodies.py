@@ -39,13 +39,15 @@ class Arguments(BaseModel):
 
     return_pyarrow: an Arrow IPC stream, else a JSON list of rows. ipc_compress: its buffers may be
     compressed, as Accept-Encoding allows. count: only how many rows. random_sample: about so many
-    rows, chosen evenly.
+    rows, chosen evenly. allow_invalid_root_ids: of a query as of a time, root ids in filters that
+    are not of that time are no error, and match nothing.
     """
 
     return_pyarrow: bool = True
     ipc_compress: bool = True
     count: bool = False
     random_sample: Annotated[int, Field(gt=0)] | None = None
+    allow_invalid_root_ids: bool = False
 
 
 class TableBody(BaseModel):

@@ -28,6 +28,7 @@ from matengine.api.materialize.paths import (
     open_for_viewing,
 )
 from matengine.engine.query.model import At
+from matengine.engine.query.outdated import refuse_outdated
 from matengine.times import now, parse_time
 
 ROWS = gives(CONTENT_TYPE, JSON, others=(304,))
@@ -66,9 +67,13 @@ def query_join(path: VersionPath, query: Arguments) -> Response:
     responses=ROWS,
 )
 def query_live(path: DatastackPath, query: Arguments) -> Response:
+    """Root ids in filters must be of that time, unless `allow_invalid_root_ids`."""
     body = read_body(LiveBody)
-    time = parse_time(body.timestamp)
-    return respond(path.datastack, time, time, body.query(query), query)
+    time, asked = parse_time(body.timestamp), body.query(query)
+    if not query.allow_invalid_root_ids:
+        with open_for_viewing(path.datastack) as (conn, _):
+            refuse_outdated(conn, path.datastack, time, asked.filters)
+    return respond(path.datastack, time, time, asked, query)
 
 
 def moment_of(path: VersionPath) -> tuple[At, datetime]:

@@ -6,8 +6,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-At = int | str | datetime
-"""When: a version's number or name, "newest", or an aware time."""
+Moment = int | str | datetime
+"""A version's number or name, "newest", or an aware time."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Annotations as of one moment, with supervoxels' roots as of another."""
+
+    annotations: Moment
+    segmentation: Moment
+
+
+At = Moment | Axes
+"""When a table is asked."""
 
 
 class Op(StrEnum):

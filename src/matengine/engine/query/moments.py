@@ -1,12 +1,12 @@
 """When: which epoch a version's number or name, "newest" or a time means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from matengine import times
 from matengine.engine import datastacks
-from matengine.engine.query.model import At
+from matengine.engine.query.model import At, Axes
 from matengine.engine.versions import catalogue, labels
 from matengine.engine.versions.catalogue import VersionTable
 from matengine.errors import Invalid
@@ -18,15 +18,19 @@ AHEAD = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of a datastack. `epoch` is the epoch of just that time, None between epochs.
+    """A moment of a datastack, on both axes: of its annotations, and of its roots (`time`).
 
-    `tables` are those of the epoch by name. `called` is how to speak of it.
+    `epoch` is the epoch of just that moment; None between epochs, and where the axes differ.
+    `annotation_epoch` is that of its annotations, if there is one, and `tables` are its tables by
+    name. `called` is how to speak of it.
     """
 
     datastack: str
     segmentation: str
     time: datetime
     epoch: int | None
+    annotations: datetime
+    annotation_epoch: int | None
     tables: Mapping[str, VersionTable]
     called: str
 
@@ -38,23 +42,37 @@ def find(conn: Connection, datastack: str, at: At) -> Moment:
     Raises NotFound for an unknown datastack or version, Gone for a version that failed or has
     expired, Invalid for a time that is naive or has yet to come.
     """
-    segmentation = datastacks.get(conn, datastack).segmentation.name
-    if isinstance(at, datetime):
-        time = times.floor_ms(_past(at))
-        epoch = _epoch_at(conn, datastack, time)
-        called = f"'{datastack}' at {time.isoformat()}"
-    else:
-        version = (
-            catalogue.version(conn, datastack, at)
-            if isinstance(at, int)
-            else labels.find(conn, datastack, at)
+    if isinstance(at, Axes):
+        annotations = find(conn, datastack, at.annotations)
+        roots = find(conn, datastack, at.segmentation)
+        same = annotations.epoch == roots.epoch and annotations.time == roots.time
+        return replace(
+            annotations,
+            time=roots.time,
+            epoch=annotations.epoch if same else None,
+            called=f"{annotations.called}, with the segmentation of {roots.called}",
         )
-        assert version.time is not None  # it is available
-        time, epoch = version.time, version.epoch
-        called = f"Version {version.version} of '{datastack}'"
+    segmentation = datastacks.get(conn, datastack).segmentation.name
+    time, epoch, called = _find(conn, datastack, at)
     found = [] if epoch is None else catalogue.tables_at(conn, datastack, epoch)
     tables = {table.table_name: table for table in found}
-    return Moment(datastack, segmentation, time, epoch, tables, called)
+    return Moment(datastack, segmentation, time, epoch, time, epoch, tables, called)
+
+
+def _find(
+    conn: Connection, datastack: str, at: int | str | datetime
+) -> tuple[datetime, int | None, str]:
+    """The time of a moment, its epoch, and how to speak of it."""
+    if isinstance(at, datetime):
+        time = times.floor_ms(_past(at))
+        return time, _epoch_at(conn, datastack, time), f"'{datastack}' at {time.isoformat()}"
+    version = (
+        catalogue.version(conn, datastack, at)
+        if isinstance(at, int)
+        else labels.find(conn, datastack, at)
+    )
+    assert version.time is not None  # it is available
+    return version.time, version.epoch, f"Version {version.version} of '{datastack}'"
 
 
 def _past(at: datetime) -> datetime:

@@ -8,12 +8,15 @@ import numpy as np
 
 from matengine.engine import datastacks
 from matengine.engine.query.model import Filter, Op
-from matengine.errors import NotFound
+from matengine.errors import Invalid, NotFound
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
 from matengine.storage.connections import Connection
 from matengine.times import now
 
 _ROOT = "root_id"
+# root ids of one query that are looked into, and that an error names
+MOST_CHECKED = 200_000
+MOST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,25 @@ def roots_asked_for(filters: Iterable[Filter], most: int) -> list[int]:
             if len(found) == most:
                 return list(found)
     return list(found)
+
+
+def refuse_outdated(
+    conn: Connection, datastack: str, at: datetime, filters: Iterable[Filter]
+) -> None:
+    """Raise Invalid where filters want root ids that do not live at a time, naming those that do.
+
+    Raises Unavailable where a chunkedgraph's server does not answer.
+    """
+    roots = roots_asked_for(filters, MOST_CHECKED)
+    if not roots:
+        return
+    graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
+    ids = np.array(roots, np.int64)
+    gone = ids[~graph.is_latest(ids, at)].tolist()
+    if gone:
+        told = " ".join(str(_judge(graph, root, at)) for root in gone[:MOST_TOLD])
+        more = f" So are {len(gone) - MOST_TOLD} more." if len(gone) > MOST_TOLD else ""
+        raise Invalid(f"{told}{more}", "Ask for the ids of that time, or allow_invalid_root_ids.")
 
 
 def outdated(

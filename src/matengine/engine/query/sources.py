@@ -70,7 +70,7 @@ def _table(
     conn: Connection, moment: Moment, name: str, user: User, others: Iterable[str] = ()
 ) -> Relation:
     """A table that the user may read; raises NotFound, Forbidden. `others` are names beside it."""
-    if moment.epoch is not None and name not in moment.tables:
+    if moment.annotation_epoch is not None and name not in moment.tables:
         raise NotFound(
             f"{moment.called} has no table '{name}'.",
             did_you_mean(name, [*moment.tables, *others]),
@@ -83,6 +83,6 @@ def _table(
 def relation_at(conn: Connection, moment: Moment, table: TableMetadata) -> Relation:
     """A table at a moment, whatever moment that is."""
     if moment.epoch is None:
-        return live.relation_at(conn, moment.datastack, table, moment.time)
+        return live.relation_at(conn, moment, table)
     where = layout.of_metadata(table, moment.segmentation)
     return relation.of_epoch(where, moment.epoch, moment.tables[table.name].row_count)

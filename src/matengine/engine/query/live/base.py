@@ -4,8 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 from psycopg import sql
 
+from matengine.engine.query.moments import Moment
 from matengine.engine.versions.layout import Layout
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph, Ids
 from matengine.storage.connections import Connection
@@ -24,12 +26,15 @@ class Base:
 class Gulf:
     """What lies between a base (None: nothing is kept) and a moment of one table.
 
-    roots: (N,) int64, those that the base may show and that are not alive at the moment. token:
-    the same for two moments between which nothing of the table changed.
+    annotations, segmentation: the moment on either axis. frozen: its annotations are just the
+    base's. roots: (N,) int64, those that the base may show and that are not alive at the moment.
+    token: the same for two moments between which nothing of the table changed.
     """
 
     base: Base | None
-    time: datetime
+    annotations: datetime
+    segmentation: datetime
+    frozen: bool
     roots: Ids | None
     token: str
 
@@ -58,24 +63,30 @@ def find(conn: Connection, datastack: str, table: str, at: datetime) -> Base | N
     return Base(row[0], row[1], row[3])
 
 
-def look(
-    conn: Connection, datastack: str, table: Layout, graph: ChunkedGraph, at: datetime
-) -> Gulf:
+def look(conn: Connection, moment: Moment, table: Layout, graph: ChunkedGraph) -> Gulf:
     """Where a moment of a table stands. Asks the chunkedgraph once."""
-    base = find(conn, datastack, table.table, at)
-    annotations = _annotations(conn, datastack, table, at)
-    if base is None:
-        return Gulf(None, at, None, _token(None, at.isoformat(), annotations))
-    if not table.roots:
-        return Gulf(base, at, None, _token(base, "", annotations))
-    if base.time <= at:
-        delta = graph.delta_roots(base.time, at)
-        roots = delta.old_roots
+    base = find(conn, moment.datastack, table.table, moment.annotations)
+    frozen = base is not None and base.epoch == moment.annotation_epoch
+    changes = () if frozen else _annotations(conn, moment.datastack, table, moment.annotations)
+    roots, edits = None, moment.time.isoformat()
+    if base is not None:
+        roots, edits = _between(graph, base.time, moment.time) if table.roots else (None, "")
     else:
-        delta = graph.delta_roots(at, base.time)
-        roots = delta.new_roots
+        edits += moment.annotations.isoformat()
+    token = _token(base, frozen, edits, changes)
+    return Gulf(base, moment.annotations, moment.time, frozen, roots, token)
+
+
+def _between(graph: ChunkedGraph, shown: datetime, wanted: datetime) -> tuple[Ids, str]:
+    """The roots alive at `shown` and not at `wanted`, and some more; and what tells them apart."""
+    past, future = min(shown, wanted), max(shown, wanted)
+    if past == future:
+        return np.zeros(0, np.int64), ""
+    delta = graph.delta_roots(past, future)
     edits = hashlib.sha1(delta.old_roots.tobytes() + b"|" + delta.new_roots.tobytes())
-    return Gulf(base, at, roots, _token(base, edits.hexdigest(), annotations))
+    # the same operations, crossed one way or the other
+    way = "later" if shown < wanted else "earlier"
+    return (delta.old_roots if shown < wanted else delta.new_roots), way + edits.hexdigest()
 
 
 def _annotations(
@@ -98,6 +109,6 @@ def _annotations(
     return tuple(row)
 
 
-def _token(base: Base | None, edits: str, annotations: tuple[object, ...]) -> str:
-    told = (base and (base.epoch, base.following), edits, *map(str, annotations))
+def _token(base: Base | None, frozen: bool, edits: str, annotations: tuple[object, ...]) -> str:
+    told = (base and (base.epoch, base.following), frozen, edits, *map(str, annotations))
     return hashlib.sha1(repr(told).encode()).hexdigest()

@@ -18,7 +18,7 @@ def collect(conn: Connection, datastack: str, table: Layout, gulf: Gulf) -> None
         "history": table.history,
         "datastack": sql.Literal(datastack),
         "table": sql.Literal(table.table),
-        "at": sql.Literal(gulf.time),
+        "at": sql.Literal(gulf.annotations),
     }
     if gulf.base is None:
         _add(conn, _ALL, names)
@@ -26,16 +26,18 @@ def collect(conn: Connection, datastack: str, table: Layout, gulf: Gulf) -> None
     names |= {
         "epoch": sql.Literal(gulf.base.epoch),
         "since": sql.Literal(gulf.base.time),
-        "low": sql.Literal(min(gulf.base.time, gulf.time)),
-        "high": sql.Literal(max(gulf.base.time, gulf.time)),
+        "low": sql.Literal(min(gulf.base.time, gulf.annotations)),
+        "high": sql.Literal(max(gulf.base.time, gulf.annotations)),
         "following": sql.Literal(gulf.base.following),
         "shown": layout.visible("h", gulf.base.epoch),
     }
     planner.use_indexes(conn)
-    for text in (_TIMED, _QUEUED_NEW, _QUEUED_GONE, _WAITING):
-        _add(conn, text, names)
-    if gulf.base.following is not None:
-        _add(conn, _TAKEN_UP, names)
+    _add(conn, _WAITING, names)
+    if not gulf.frozen:
+        for text in (_TIMED, _QUEUED_NEW, _QUEUED_GONE):
+            _add(conn, text, names)
+        if gulf.base.following is not None:
+            _add(conn, _TAKEN_UP, names)
     if gulf.roots is not None and len(gulf.roots):
         names["roots"] = sql.Literal(gulf.roots.tolist())
         for root in table.roots:

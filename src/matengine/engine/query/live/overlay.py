@@ -4,9 +4,11 @@ An overlay is an unlogged table of the schema `live`. A crash of PostgreSQL empt
 with the list of overlays, so none can be taken for complete that is not.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from psycopg import errors as pg
 from psycopg import sql
 
 from matengine.engine import datastacks
@@ -54,7 +56,10 @@ def at(conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: Chunk
 
 
 def sweep(conn: Connection, unused: timedelta = UNUSED) -> int:
-    """Drop the overlays that nobody has asked for lately, and tables that are in no list."""
+    """Drop the overlays that nobody has asked for lately, and tables that are in no list.
+
+    One that is being read stays until the next sweep. Returns how many there were.
+    """
     old = [
         name
         for (name,) in conn.execute(
@@ -65,8 +70,10 @@ def sweep(conn: Connection, unused: timedelta = UNUSED) -> int:
         )
     ]
     for name in old:
-        conn.execute("DELETE FROM matengine.overlay WHERE name = %s", (name,))
-        conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("live", name)))
+        with suppress(pg.LockNotAvailable), conn.transaction():
+            conn.execute("SET LOCAL lock_timeout TO '1s'")
+            conn.execute("DELETE FROM matengine.overlay WHERE name = %s", (name,))
+            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("live", name)))
     return len(old)
 
 

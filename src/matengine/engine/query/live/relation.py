@@ -1,7 +1,6 @@
 """A table at any moment, as a relation like that of an epoch."""
 
 from dataclasses import replace
-from datetime import datetime
 
 from psycopg import sql
 
@@ -10,6 +9,7 @@ from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.query import relation
 from matengine.engine.query.live import base, overlay
 from matengine.engine.query.live.overlay import Overlay
+from matengine.engine.query.moments import Moment
 from matengine.engine.query.relation import Relation
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
@@ -17,25 +17,23 @@ from matengine.errors import NotFound
 from matengine.storage.connections import Connection
 
 
-def relation_at(
-    conn: Connection, datastack: str, metadata: TableMetadata, at: datetime
-) -> Relation:
-    """A table at a time, floored to the millisecond: the rows that an epoch of it would show.
+def relation_at(conn: Connection, moment: Moment, metadata: TableMetadata) -> Relation:
+    """A table at a moment: the rows that an epoch of it would show.
 
     Where the table was not made yet it has no rows. The cost is that of what changed between the
     time and an epoch that is kept, and nothing where somebody has asked for the same since.
     Raises NotFound for a table that had been deleted.
     """
-    if metadata.deleted is not None and metadata.deleted <= at:
+    if metadata.deleted is not None and metadata.deleted <= moment.annotations:
         raise NotFound(
             f"The table '{metadata.name}' was deleted at {metadata.deleted.isoformat()}.",
             "Ask for an earlier time, or for a version that has it.",
         )
-    segmentation = datastacks.get(conn, datastack).segmentation
+    segmentation = datastacks.get(conn, moment.datastack).segmentation
     table = layout.of_metadata(metadata, segmentation.name)
     graph = datastacks.open_graph(conn, segmentation)
-    gulf = base.look(conn, datastack, table, graph, at)
-    found = overlay.at(conn, datastack, table, gulf, graph)
+    gulf = base.look(conn, moment, table, graph)
+    found = overlay.at(conn, moment.datastack, table, gulf, graph)
     if found.epoch is not None and not found.size:
         return relation.of_epoch(table, found.epoch)
     return replace(

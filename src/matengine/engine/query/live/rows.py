@@ -38,17 +38,18 @@ def write(
     conn.execute(_CLASSIFY.format(**_names(table, gulf, datastack)))
     rows = _read(conn, table)
     _look_up(conn, table, rows, segmentation)
-    resolve.find_roots(rows, graph, gulf.time)
+    resolve.find_roots(rows, graph, gulf.segmentation)
     size = _fill(conn, table, gulf, rows, name)
     rooted = np.all(rows.rooted, axis=0) if rows.rooted else np.ones(0, np.bool_)
     return size, int(np.count_nonzero(~rooted))
 
 
-# an erased row has left its values in history only
+# an erased row has left its values in history only, and what an epoch shows is in its history
 _CLASSIFY = sql.SQL("""
 CREATE TEMP TABLE classified ON COMMIT DROP AS
-SELECT c.id, l.id IS NOT NULL AS alive,
-  CASE WHEN l.id IS NOT NULL THEN l.created <= {at} AND (l.deleted IS NULL OR l.deleted > {at})
+SELECT c.id, l.id IS NOT NULL AND NOT {frozen} AS alive,
+  CASE WHEN {frozen} THEN true
+    WHEN l.id IS NOT NULL THEN l.created <= {at} AND (l.deleted IS NULL OR l.deleted > {at})
     ELSE h.id IS NOT NULL AND NOT EXISTS (
       SELECT FROM matengine.change AS d
       WHERE d.datastack = {datastack} AND d.table_name = {table} AND d.kind = 'delete'
@@ -65,7 +66,8 @@ def _names(table: Layout, gulf: Gulf, datastack: str) -> dict[str, sql.Composabl
         " WHERE o.id = c.id AND o.{c} IS NOT NULL LIMIT 1)) AS {c}"
     )
     return {
-        "at": sql.Literal(gulf.time),
+        "at": sql.Literal(gulf.annotations),
+        "frozen": sql.Literal(gulf.frozen),
         "datastack": sql.Literal(datastack),
         "table": sql.Literal(table.table),
         "live": table.live,

@@ -32,8 +32,13 @@ def query(
     data: Data = None,
     datastack: Datastack = None,
     version: Annotated[
-        str, typer.Option(metavar="VERSION", help="A version: its number or its name.")
+        str,
+        typer.Option(metavar="MOMENT", help="A version (its number or name), a time, or now."),
     ] = "newest",
+    segmentation: Annotated[
+        str | None,
+        typer.Option(metavar="MOMENT", help="Root ids as of another version or time."),
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,7 +80,7 @@ def query(
     out: Annotated[Path | None, typer.Option(help="Write to this file, not to stdout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Rows of a table as a version has them, with supervoxel and root ids.
+    """Rows of a table in a version or at any time, with supervoxel and root ids.
 
     Examples:
 
@@ -84,10 +89,12 @@ def query(
       matengine query synapses --version 1 --columns id,size --out sizes.parquet --data box
 
       matengine query synapses --where 'size>100' --box ctr_pt_position=0,0,0,500,500,50 --count
+
+      matengine query cell_types --version now --segmentation 1 --data box
     """
     from matengine.cli import conditions, rows_out
-    from matengine.engine.query import answer, joins
-    from matengine.engine.query.model import Query
+    from matengine.engine.query import answer, joins, moments
+    from matengine.engine.query.model import At, Axes, Query
 
     chosen = chosen_format(format, out, as_json)
     asked = Query(
@@ -101,14 +108,20 @@ def query(
         x, y, z = conditions.numbers(resolution, 3, "--resolution")
         asked = replace(asked, resolution_nm=(x, y, z))
     asked = replace(asked, columns=conditions.columns(columns, joins.names(asked)))
+    moment = moments.read(version)
+    at: At = moment
+    called = f"version {version}" if isinstance(moment, str | int) else version
+    if segmentation:
+        at = Axes(moment, moments.read(segmentation))
+        called += f", segmentation of {segmentation}"
     with place(data, datastack) as there:
-        found = answer.plan(there.conn, there.datastack, version, asked)
+        found = answer.plan(there.conn, there.datastack, at, asked)
         if count:
             console.show(str(answer.count(there.conn, found)))
             return
         with answer.stream(there.conn, found) as reader:
             if chosen is Format.table:
-                rows_out.as_table(reader, title=f"{table}, version {version} of {there.datastack}")
+                rows_out.as_table(reader, title=f"{table}, {called} of {there.datastack}")
                 return
             written = rows_out.save(reader, chosen.value, out)
     if out:

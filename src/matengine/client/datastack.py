@@ -59,6 +59,7 @@ class Datastack:
         table: str,
         *,
         at: At = ...,
+        segmentation: At | None = ...,
         columns: Sequence[str] | None = ...,
         limit: int | None = ...,
         resolution_nm: Sequence[float] | None = ...,
@@ -71,6 +72,7 @@ class Datastack:
         table: str,
         *,
         at: At = ...,
+        segmentation: At | None = ...,
         columns: Sequence[str] | None = ...,
         limit: int | None = ...,
         resolution_nm: Sequence[float] | None = ...,
@@ -82,6 +84,7 @@ class Datastack:
         table: str,
         *,
         at: At = "newest",
+        segmentation: At | None = None,
         columns: Sequence[str] | None = None,
         limit: int | None = None,
         resolution_nm: Sequence[float] | None = None,
@@ -90,12 +93,13 @@ class Datastack:
     ) -> Any:
         """Rows of a table, in the order of their ids, as an Arrow table or a data frame.
 
-        at: the moment. columns: only these. limit: at most so many rows. resolution_nm: nm of a
-        unit of positions; None for voxels of the table. Filters, each {column: value}, must all
+        at: the moment. segmentation: that of the root ids, where it is another. columns: only
+        these. limit: at most so many rows. resolution_nm: nm of a unit of positions; None for
+        voxels of the table. Filters, each {column: value}, must all
         hold: isin, not_in (lists), equal, greater, less, greater_equal, less_equal, and box
         ([[x, y, z], [x, y, z]] in voxels of the table).
         """
-        body = _body(table, columns, resolution_nm, filters)
+        body = _body(table, columns, resolution_nm, filters, segmentation)
         batches: list[pa.RecordBatch] = []
         schema = None
         for rows in self._pages(table, at, body, limit, PAGE_ROWS):
@@ -108,6 +112,7 @@ class Datastack:
         table: str,
         *,
         at: At = "newest",
+        segmentation: At | None = None,
         columns: Sequence[str] | None = None,
         limit: int | None = None,
         resolution_nm: Sequence[float] | None = None,
@@ -115,13 +120,13 @@ class Datastack:
         **filters: By,
     ) -> Iterator[pa.RecordBatch]:
         """As `query`, batch by batch, so that answers of any size fit; asked for in pages."""
-        body = _body(table, columns, resolution_nm, filters)
+        body = _body(table, columns, resolution_nm, filters, segmentation)
         for rows in self._pages(table, at, body, limit, page_rows):
             yield from rows
 
     def count(self, table: str, *, at: At = "newest", **filters: By) -> int:
         """How many rows pass the filters."""
-        body = _body(table, None, None, filters)
+        body = _body(table, None, None, filters, None)
         rows = self._asked(table, at, body, {"count": "true"}).table()
         return int(rows.column(0)[0].as_py())
 
@@ -217,6 +222,7 @@ def _body(
     columns: Sequence[str] | None,
     resolution_nm: Sequence[float] | None,
     filters: Mapping[str, By],
+    segmentation: At | None,
 ) -> dict[str, Any]:
     unknown = filters.keys() - set(_FILTERS)
     if unknown:
@@ -228,6 +234,9 @@ def _body(
         body["select_columns"] = list(columns)
     if resolution_nm is not None:
         body["desired_resolution"] = list(resolution_nm)
+    if segmentation is not None:
+        time = segmentation.isoformat() if isinstance(segmentation, datetime) else segmentation
+        body["segmentation"] = time
     return body
 
 

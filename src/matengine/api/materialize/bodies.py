@@ -55,7 +55,8 @@ class TableBody(BaseModel):
 
     select_columns: a list of names, or {table: [names]}. desired_resolution: nm of a unit of the
     positions of the answer; boxes stay in voxels of their table. half_open: boxes without their
-    upper faces. cursor: go on where an earlier answer ended.
+    upper faces. cursor: go on where an earlier answer ended. segmentation: root ids as of another
+    moment than the rows, a version's number or name, a time, or "now".
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,6 +80,7 @@ class TableBody(BaseModel):
     desired_resolution: tuple[Positive, Positive, Positive] | None = None
     half_open: bool | None = None
     cursor: str | None = None
+    segmentation: str | int | None = None
 
     def question(self, table: str, joins: Sequence[Join], arguments: Arguments) -> Query:
         """The question about `table`, joined so; raises Invalid where the body is at odds."""

@@ -1,5 +1,6 @@
 """What the paths of the materialization API name, and the moment that each means."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +24,8 @@ DATASTACK = f"{API}/datastack/<string:datastack>"
 VERSION = f"{DATASTACK}/version/<string:version>"
 TABLE = f"{VERSION}/table/<string:table>"
 TAG = Tag(name="materialize", description="Versions of annotation tables, and queries of them")
+
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
 LIVE = 0
 """The number by which paths mean the present instead of a version."""
@@ -89,7 +92,7 @@ def reference_of(given: str) -> labels.Reference:
     """A version in a path, as `labels` takes it; `LIVE` for the present."""
     if given in ("-1", "latest"):
         return labels.NEWEST
-    return int(given) if given.isascii() and given.isdigit() else given
+    return int(given) if _NUMBER.fullmatch(given) else given
 
 
 def wire_time(time: datetime | None) -> str | None:

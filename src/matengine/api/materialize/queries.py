@@ -27,7 +27,8 @@ from matengine.api.materialize.paths import (
     find_version,
     open_for_viewing,
 )
-from matengine.engine.query.model import At
+from matengine.engine.query import moments
+from matengine.engine.query.model import At, Axes, Moment
 from matengine.engine.query.outdated import refuse_outdated
 from matengine.times import now, parse_time
 
@@ -44,8 +45,9 @@ api = APIBlueprint("materialize_queries", __name__, url_prefix=PREFIX, abp_tags=
 )
 def query_table(path: TablePath, query: Arguments) -> Response:
     """An Arrow IPC stream of media type `data.arrow`, or JSON; always positions as x, y and z."""
-    asked = read_body(TableBody).question(path.table, (), query)
-    return respond(path.datastack, *moment_of(path), asked, query)
+    body = read_body(TableBody)
+    asked = body.question(path.table, (), query)
+    return respond(path.datastack, *on_axes(path, *moment_of(path), body), asked, query)
 
 
 @api.post(
@@ -56,8 +58,8 @@ def query_table(path: TablePath, query: Arguments) -> Response:
 )
 def query_join(path: VersionPath, query: Arguments) -> Response:
     """Only rows that have a partner in every table."""
-    asked = read_body(JoinBody).query(query)
-    return respond(path.datastack, *moment_of(path), asked, query)
+    body = read_body(JoinBody)
+    return respond(path.datastack, *on_axes(path, *moment_of(path), body), body.query(query), query)
 
 
 @api.post(
@@ -69,14 +71,16 @@ def query_join(path: VersionPath, query: Arguments) -> Response:
 def query_live(path: DatastackPath, query: Arguments) -> Response:
     """Root ids in filters must be of that time, unless `allow_invalid_root_ids`."""
     body = read_body(LiveBody)
-    time, asked = parse_time(body.timestamp), body.query(query)
+    asked = body.query(query)
+    now_asked = parse_time(body.timestamp)
+    at, time = on_axes(path, now_asked, now_asked, body)
     if not query.allow_invalid_root_ids:
         with open_for_viewing(path.datastack) as (conn, _):
             refuse_outdated(conn, path.datastack, time, asked.filters)
-    return respond(path.datastack, time, time, asked, query)
+    return respond(path.datastack, at, time, asked, query)
 
 
-def moment_of(path: VersionPath) -> tuple[At, datetime]:
+def moment_of(path: VersionPath) -> tuple[Moment, datetime]:
     """The moment that a path means, and its time."""
     with open_for_viewing(path.datastack) as (conn, _):
         version = find_version(conn, path.datastack, path.version)
@@ -85,3 +89,14 @@ def moment_of(path: VersionPath) -> tuple[At, datetime]:
         return time, time
     assert version.time is not None  # it is available
     return version.version, version.time
+
+
+def on_axes(
+    path: DatastackPath, at: Moment, time: datetime, body: TableBody
+) -> tuple[At, datetime]:
+    """The moment of a query, and the time of its root ids, which a body may want to be another."""
+    if body.segmentation is None:
+        return at, time
+    axes = Axes(at, moments.read(str(body.segmentation)))
+    with open_for_viewing(path.datastack) as (conn, _):
+        return axes, moments.find(conn, path.datastack, axes).time

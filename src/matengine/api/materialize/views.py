@@ -23,7 +23,7 @@ from matengine.api.materialize.paths import (
     open_for_viewing,
     wire_time,
 )
-from matengine.api.materialize.queries import ROWS, moment_of
+from matengine.api.materialize.queries import ROWS, moment_of, on_axes
 from matengine.api.wire import reply
 from matengine.engine.query import sources
 from matengine.engine.query.relation import Relation
@@ -111,8 +111,9 @@ def get_schema(path: ViewPath) -> Response:
 def query_view(path: ViewPath, query: Arguments) -> Response:
     with open_for_viewing(path.datastack) as (conn, _):
         catalogue.get(conn, path.datastack, path.view)
-    asked = read_body(TableBody).question(path.view, (), query)
-    return respond(path.datastack, *moment_of(path), asked, query)
+    body = read_body(TableBody)
+    asked = body.question(path.view, (), query)
+    return respond(path.datastack, *on_axes(path, *moment_of(path), body), asked, query)
 
 
 @api.put(

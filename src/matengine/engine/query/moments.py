@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from matengine import times
 from matengine.engine import datastacks
+from matengine.engine.query import model
 from matengine.engine.query.model import At, Axes
 from matengine.engine.versions import catalogue, labels
 from matengine.engine.versions.catalogue import VersionTable
@@ -33,6 +34,18 @@ class Moment:
     annotation_epoch: int | None
     tables: Mapping[str, VersionTable]
     called: str
+
+
+def read(text: str) -> model.Moment:
+    """What people write for a moment: a version's number or name, "newest", "now", or a time."""
+    if text == "now":
+        return times.now()
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        return times.parse_time(text)
+    except Invalid:
+        return text  # the name of a version, as will be seen
 
 
 def find(conn: Connection, datastack: str, at: At) -> Moment:

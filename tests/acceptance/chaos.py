@@ -40,7 +40,8 @@ from rich.table import Table
 
 from matengine import settings, times
 from matengine.box.accounts import remove
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.engine.runs import runs
 from matengine.engine.runs.runs import Run
 from matengine.engine.versions import catalogue, epoch, verify
@@ -224,14 +225,12 @@ class Chaos:
 
     def _compare(self, known: Facts, version: int, at: datetime) -> tuple[pa.Table, list[str]]:
         """What a version answers, and where that leaves the truth."""
-        answer = self.persist(
-            lambda c: read.read(c, relation.at_version(c, DATASTACK, TABLE, version))
-        )
+        found = self.persist(lambda c: answer.ask(c, DATASTACK, version, Query(TABLE)))
         truth, faults = self.persist(lambda c: expected(c, known, at, self.wanted.seed))
-        if digest(answer) != digest(truth):
-            faults.append(describe(answer, truth))
+        if digest(found) != digest(truth):
+            faults.append(describe(found, truth))
         self.found.versions_checked += 1
-        return answer, faults
+        return found, faults
 
     # the end
 

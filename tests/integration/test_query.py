@@ -1,6 +1,5 @@
 """Queries: what each part of one does, and random ones against answers by brute force."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,7 @@ from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.query import answer
 from matengine.engine.query.model import At, Filter, Join, Op, Query
-from matengine.errors import Forbidden, Gone, Invalid, MatengineError, NotFound, Unavailable
-from matengine.storage import arrow
-from matengine.storage.connections import conninfo_of
+from matengine.errors import Forbidden, Gone, Invalid, MatengineError, NotFound
 from matengine.testing import queries as judge
 
 TIME = pa.timestamp("us", "UTC")
@@ -434,55 +431,3 @@ def test_cursors_belong_to_their_query(world: QueryWorld) -> None:
 
 def batch_ids(world: QueryWorld) -> list[pa.Scalar]:
     return list(ask(world, Query(CELLS, columns=["id"]))["id"])
-
-
-def for_each(reader: pa.RecordBatchReader, read: list[int]) -> None:
-    for batch in reader:
-        read.append(batch.num_rows)
-
-
-ENDLESS = "SELECT generate_series(1, 1000000000) AS i, repeat('x', 1000) AS x"
-
-
-def test_deadlines_and_answers_that_are_left(world: QueryWorld) -> None:
-    place = conninfo_of(world.conn)
-    with (
-        pytest.raises(Unavailable, match=r"after 0\.2 s"),
-        arrow.stream(place, "SELECT pg_sleep(60)::text", 0.2) as reader,
-    ):
-        reader.read_all()
-    read: list[int] = []
-    with (
-        pytest.raises(Unavailable, match="after 1 s"),
-        arrow.stream(place, ENDLESS, 1) as reader,
-    ):
-        for_each(reader, read)
-    assert read  # it was ended in the midst
-    with arrow.stream(place, ENDLESS) as reader:
-        reader.read_next_batch()
-    with pytest.raises(Unavailable, match="was left"):
-        reader.read_next_batch()
-    wait_for = (
-        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%1000000000%'"
-        " AND pid <> pg_backend_pid() AND state = 'active'"
-    )
-    for _ in range(100):
-        world.conn.commit()
-        if world.conn.execute(wait_for).fetchone() == (0,):
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the statement runs on")
-    with pytest.raises(KeyError), arrow.stream(place, ENDLESS) as reader:
-        raise KeyError
-    assert arrow.read_table(place, "SELECT 1 AS one").to_pylist() == [{"one": 1}]
-
-
-def test_connections_are_used_again_as_long_as_they_live(world: QueryWorld) -> None:
-    place = conninfo_of(world.conn)
-    asked = "SELECT pg_backend_pid() AS pid"
-    (first,) = arrow.read_table(place, asked)["pid"].to_pylist()
-    assert arrow.read_table(place, asked)["pid"].to_pylist() == [first]
-    world.conn.execute("SELECT pg_terminate_backend(%s)", (first,))
-    world.conn.commit()
-    assert arrow.read_table(place, asked)["pid"].to_pylist() != [first]

@@ -23,7 +23,8 @@ from chaos_world import DATASTACK, POINTS, SIZE, TABLE, VOLUME, digest, first_ed
 
 from matengine.engine import proofreading
 from matengine.engine.annotations import rows
-from matengine.engine.query import read, relation
+from matengine.engine.query import answer
+from matengine.engine.query.model import Filter, Op, Query
 from matengine.errors import MatengineError, Unavailable
 from matengine.storage.connections import Connection, database_url, open_connection
 
@@ -141,13 +142,13 @@ class Reader:
         return self.dice.choice(known)
 
     def compare(self, conn: Connection, version: dict[str, Any]) -> None:
-        where = relation.at_version(conn, DATASTACK, TABLE, version["version"])
-        whole = read.read(conn, where)
+        whole = answer.ask(conn, DATASTACK, version["version"], Query(TABLE))
         same = digest(whole) == version["digest"]
         self.tell(version, whole.num_rows, "" if same else "other rows than when it was published")
         roots = whole["post_pt_root_id"]
         root = roots[self.dice.randrange(len(roots))].as_py()
-        part = read.read(conn, where, read.Question(among={"post_pt_root_id": [root]}))
+        of_root = Query(TABLE, filters=(Filter(TABLE, "post_pt_root_id", Op.EQUAL, root),))
+        part = answer.ask(conn, DATASTACK, version["version"], of_root)
         right = whole.filter(pc.equal(roots, root))
         same = digest(part) == digest(right)
         self.tell(version, part.num_rows, "" if same else f"other synapses of the root {root}")

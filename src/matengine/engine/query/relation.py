@@ -17,7 +17,6 @@ from matengine.engine.schemas import Kind
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
 from matengine.errors import NotFound, did_you_mean
-from matengine.storage.connections import Connection
 
 AXES = "xyz"
 TIME = pa.timestamp("us", "UTC")
@@ -175,17 +174,3 @@ def columns_of(column: schemas.Column) -> Iterator[Column]:
     else:
         form = Form.ZERO if column.in_segmentation else Form.PLAIN
         yield Column(column.name, _ARROW.get(column.kind, pa.int64()), column.name, form)
-
-
-@dataclass(frozen=True)
-class AtVersion:
-    """The former way to name a table at a version."""
-
-    conn: Connection
-    datastack: str
-    table: str
-    version: int
-
-
-def at_version(conn: Connection, datastack: str, table: str, version: int) -> AtVersion:
-    return AtVersion(conn, datastack, table, version)

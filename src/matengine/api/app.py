@@ -26,6 +26,7 @@ from matengine.api import (
     segmentation,
     state,
     volume,
+    wire,
 )
 from matengine.api.description import DescribedOpenAPI
 from matengine.errors import Invalid, did_you_mean
@@ -90,6 +91,7 @@ def create_app(
         app, hosts=known, origins=_listed("MATENGINE_ORIGINS") if origins is None else origins
     )
     errors.install(app)
+    app.before_request(wire.refuse_nul)
     auth.install(
         app,
         others=bool(known),

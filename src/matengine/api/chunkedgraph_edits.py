@@ -175,8 +175,10 @@ def _user_id() -> int:
 
 
 def _operation_id() -> int:
-    (number,) = ids_in(json_field("operation_id")).tolist()
-    return int(number)
+    numbers = ids_in(json_field("operation_id")).tolist()
+    if len(numbers) != 1:
+        raise Invalid("'operation_id' is one number.")
+    return int(numbers[0])
 
 
 def _done(edit: Edit) -> Response:

@@ -13,6 +13,9 @@ from matengine.errors import MatengineError
 
 log = structlog.get_logger(__name__)
 
+# what was sent may be quoted, but not all of it
+_LONGEST = 1000
+
 
 def install(app: Flask) -> None:
     """Answer expected, HTTP and unexpected errors in that shape."""
@@ -53,4 +56,11 @@ def _unexpected(error: Exception) -> Response:
 
 def answer(code: int, message: str, hint: str | None, **more: Any) -> Response:
     """An error in that shape; `more` for what clients of CAVE look for beside it."""
-    return reply({"code": code, "message": message, "hint": hint, **more}, status=code)
+    told = {"code": code, "message": _short(message), "hint": hint and _short(hint)}
+    return reply(told | more, status=code)
+
+
+def _short(text: str) -> str:
+    """Text that can be sent: half a surrogate pair cannot."""
+    whole = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return whole.encode(errors="replace").decode()

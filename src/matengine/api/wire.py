@@ -2,7 +2,7 @@
 
 import zlib
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,6 +20,14 @@ Id = Annotated[int, Field(ge=0, lt=2**63)]
 
 # the largest request body once unpacked
 MAX_UNPACKED_BYTES = 1_000_000_000
+
+
+def refuse_nul() -> None:
+    """Raise Invalid for an address with a NUL in it: no name has one, and PostgreSQL takes none."""
+    if "\0" in request.path or any(
+        "\0" in value for values in request.args.listvalues() for value in values
+    ):
+        raise Invalid("An address cannot contain NUL.")
 
 
 def reply(content: Any, status: int = 200) -> Response:
@@ -112,7 +120,7 @@ def time_in(name: str) -> datetime | None:
     try:
         ms = (Decimal(text) * 1000).to_integral_value(ROUND_FLOOR)
         return from_ms(int(ms))
-    except (InvalidOperation, OverflowError, ValueError):
+    except (ArithmeticError, ValueError):
         raise Invalid(
             f"'{text}' is no time for {name}.", "Give seconds since 1970, such as 1700000000.123."
         ) from None

@@ -80,8 +80,13 @@ def field(name: str) -> Any:
 
 def lenient_json() -> Any:
     """The body as JSON in which NaN means null: Python writes so where a dataframe has a gap."""
+    content = body()
     try:
-        return json.loads(body(), parse_constant=_constant)
+        found = json.loads(content, parse_constant=_constant)
+        if b"\\u" in content:
+            # half a surrogate pair can be written so, and cannot be stored
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except (ValueError, RecursionError):
         raise Invalid("The body is not JSON.") from None
 

@@ -52,7 +52,8 @@ def look_up(conn: Connection, datastack: str, reference: Reference) -> Version:
 def _number(reference: Reference) -> int | None:
     if isinstance(reference, int):
         return reference
-    return int(reference) if reference.isascii() and reference.isdigit() else None
+    digits = reference.isascii() and reference.isdigit() and len(reference) <= 18
+    return int(reference) if digits else None
 
 
 def name(conn: Connection, datastack: str, reference: Reference, new_name: str | None) -> Version:

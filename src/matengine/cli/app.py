@@ -29,6 +29,7 @@ from matengine.cli import (
     tables,
     upkeep,
     verify,
+    views,
 )
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ for module in (
     materialize,
     freeze,
     query,
+    views,
     diff,
     history,
     lineage,

@@ -46,12 +46,18 @@ class Adversary:
         self.again, self.meanwhile, self.stuck = again, meanwhile, stuck
         self.asleep: list[Unit] = []
         self.troubles = dice.randrange(1, TROUBLES)
+        self.cancel_in: str | None = None  # the phase in which the run is surely cancelled, once
+        self.doubles = False  # whether every unit is done by two workers
 
     def bring_to_an_end(self, run_id: int) -> runs.Run:
         """Work until a run is done or has failed; gives it, for it may be another than at first."""
         run = self._look(run_id)
         while run.status == "running":
-            self._choose()(run.run_id)
+            if run.phase == self.cancel_in:
+                self.cancel_in = None
+                engine.cancel(self.conn, run.run_id)
+            else:
+                self._choose()(run.run_id)
             run = self._look(run.run_id)
             if run.status == "cancelled" and self.again:
                 run = self._look(self.again(run.run_id))
@@ -82,8 +88,12 @@ class Adversary:
         """A unit, or a phase."""
         unit_id = self._any_unit(run_id, "ready", "working")
         if unit_id and self.dice.random() < 0.8:
+            unit = units.claim(self.conn, unit_id) if self.doubles else None
             if not engine.execute(self.conn, unit_id):
                 self._let_time_pass(run_id)
+            if unit:
+                self.asleep.append(unit)
+                self.awake(run_id)
         elif not engine.advance(self.conn, run_id) and not unit_id and self.stuck:
             self.stuck()
 

@@ -41,6 +41,7 @@ class Ground:
         self.later: dict[int, Annotation] = {}
         self.writer: Connection | None = None
         self.touched: list[int] = []
+        self.before: dict[str, int] = {}  # the newest epochs when the writer began
         # epochs at an earlier time would be of a past that has been rewritten
         self.floor: datetime = START
 
@@ -87,6 +88,7 @@ class Ground:
         else:
             self.touched = annotations.delete(conn, self.first.table, [dice.choice(living)])
         self.first.reserved |= set(self.touched)
+        self.before = {stack.name: stack.newest for stack in self.stacks}
 
     def end_writer(self, dice: random.Random) -> None:
         """The open transaction commits, or does not."""
@@ -98,6 +100,17 @@ class Ground:
             self.first.reserved -= set(self.touched)
             if commits:
                 self.first._learn(self.first.table, self.touched)
+                self._check_waited()
+
+    def _check_waited(self) -> None:
+        """Epochs made since the writer began show its rows where they are of a later time."""
+        for stack in self.stacks:
+            for number, record in stack.epochs.items():
+                if number > self.before.get(stack.name, 0):
+                    there = {row["id"] for row in record.rows[self.first.table]}
+                    for row_id in self.touched:
+                        row = self.first.world.tables[self.first.table][row_id]
+                        assert row.shows(record.time) == (row_id in there), "a writer came too late"
 
     def leave(self) -> None:
         """Take all away, so that it costs later scenarios nothing."""

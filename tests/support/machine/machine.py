@@ -100,8 +100,7 @@ class Machine(Making):
 
     def upkeep(self, dice: random.Random) -> None:
         """What may also be done while an epoch is made."""
-        stack = self.any_stack(dice)
-        if stack.newest:
+        if all(stack.newest for stack in self.stacks):
             kinds = [self.freeze, self.label, self.drop, self.collect, self.compare]
             dice.choice(kinds)(dice)
             self.conn.rollback()

@@ -105,7 +105,10 @@ class Making(Changes):
             meanwhile=meanwhile,
             stuck=lambda: self.end_writer(dice),
         )
-        if not rough:
+        if rough:
+            adversary.cancel_in = dice.choice([None, None, None, "collect", "apply", "index"])
+            adversary.doubles = dice.random() < 0.2
+        else:
             adversary.troubles = 0
         with failing(self.way):
             run = adversary.bring_to_an_end(again(0))

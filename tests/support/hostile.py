@@ -447,6 +447,7 @@ HOSTILE: list[Hostile] = [
             "2^64": {"annotation_ids": [2**64]},
             "true": {"annotation_ids": [True]},
             "no list": {"annotation_ids": 1},
+            "objects": {"annotation_ids": [{"id": 1}]},
         }
         | NOT_JSON,
     ),

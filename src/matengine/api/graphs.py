@@ -80,9 +80,14 @@ def _find(name: str) -> str:
 
 
 def _names(volume: str) -> list[str]:
-    with pools.connection(volume) as conn:
-        rows = conn.execute("SELECT name FROM matengine.segmentation WHERE graph = 'local'")
-        return [name for (name,) in rows]
+    try:
+        with pools.connection(volume) as conn:
+            rows = conn.execute("SELECT name FROM matengine.segmentation WHERE graph = 'local'")
+            return [name for (name,) in rows]
+    except (NotFound, Unavailable):
+        if volume in connections.aligned_volumes():
+            raise
+        return []  # it was removed meanwhile
 
 
 def _source(conn: Connection, name: str) -> Source | None:

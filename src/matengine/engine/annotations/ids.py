@@ -17,9 +17,11 @@ _SHOWN = 10
 _LOCK = 0x6D617473
 
 
-def check(given: Sequence[Any], what: str = "id") -> list[int]:
-    """`given` as distinct ids; raises Invalid for anything else."""
+def check(given: Sequence[Any], what: str = "id", *, repeated: bool = False) -> list[int]:
+    """`given` as distinct ids, where they may be `repeated` each once; else raises Invalid."""
     checked = [_id(value, what) for value in given]
+    if repeated:
+        return list(dict.fromkeys(checked))
     if len(set(checked)) < len(checked):
         seen: set[int] = set()
         twice = [i for i in checked if i in seen or seen.add(i)]  # type: ignore[func-returns-value]

@@ -87,7 +87,7 @@ def delete(conn: Connection, table: str, annotation_ids: Sequence[int]) -> list[
     Rows that ended before keep their time. Raises NotFound where the table has none of the ids.
     """
     tables.get_open(conn, table)
-    wanted = ids.check(list(dict.fromkeys(annotation_ids)))
+    wanted = ids.check(annotation_ids, repeated=True)
     with atomic(conn):
         locked = conn.execute(
             sql.SQL("SELECT id, deleted FROM {} WHERE id = ANY(%s) ORDER BY id FOR UPDATE").format(
@@ -114,7 +114,7 @@ def get(conn: Connection, table: str, annotation_ids: Sequence[int]) -> list[Fla
     list of x, y, z in voxels of the table's resolution.
     """
     metadata = tables.get_metadata(conn, table)
-    wanted = ids.check(list(dict.fromkeys(annotation_ids)))
+    wanted = ids.check(annotation_ids, repeated=True)
     found = {row["id"]: row for row in _read(conn, metadata, wanted, sql.SQL(""))}
     return [found[i] for i in wanted if i in found]
 

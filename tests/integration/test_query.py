@@ -295,6 +295,25 @@ def test_indexes_serve(world: QueryWorld) -> None:
         assert f"Index Cond: ({column}" in text, text
 
 
+def test_half_open_boxes_tile_space_and_closed_ones_share_faces(world: QueryWorld) -> None:
+    syn = world.synapses
+    rows = [r for r in world.tables[2][syn].rows if r["pre_pt_position"]]
+    face = sorted(r["pre_pt_position"][0] for r in rows)[len(rows) // 2]
+    halves = [[[-9, -9, -9], [face, 90, 90]], [[face, -9, -9], [90, 90, 90]]]
+    on_face = [r["id"] for r in rows if r["pre_pt_position"][0] == face]
+
+    def ids(box: list[list[float]], **more: Any) -> list[int]:
+        query = where(syn, "pre_pt_position", Op.BOX, box, columns=["id"], **more)
+        return list(ask(world, query)["id"].to_pylist())
+
+    low, high = (ids(half, half_open=True) for half in halves)
+    assert sorted([*low, *high]) == [r["id"] for r in rows]
+    assert set(on_face) <= set(high)
+    assert set(ids(halves[0])) == {*low, *on_face} != set(low)
+    assert ids([[face, -9, -9], [face, 90, 90]]) == on_face != []
+    assert ids([[face, -9, -9], [face, 90, 90]], half_open=True) == []
+
+
 def test_boxes_by_the_index_of_the_live_table(world: QueryWorld) -> None:
     """The same rows, although the live table has lost some and shows others elsewhere."""
     syn, box = world.synapses, [[0, 0, 0], [9, 11, 11]]

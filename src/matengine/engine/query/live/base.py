@@ -28,7 +28,7 @@ class Gulf:
 
     annotations, segmentation: the moment on either axis. frozen: its annotations are just the
     base's. roots: (N,) int64, those that the base may show and that are not alive at the moment.
-    token: the same for two moments between which nothing of the table changed.
+    unrooted: none is, as the chunkedgraph began later. token: the same for two moments between which nothing of the table changed.
     """
 
     base: Base | None
@@ -36,6 +36,7 @@ class Gulf:
     segmentation: datetime
     frozen: bool
     roots: Ids | None
+    unrooted: bool
     token: str
 
 
@@ -64,17 +65,21 @@ def find(conn: Connection, datastack: str, table: str, at: datetime) -> Base | N
 
 
 def look(conn: Connection, moment: Moment, table: Layout, graph: ChunkedGraph) -> Gulf:
-    """Where a moment of a table stands. Asks the chunkedgraph once."""
+    """Where a moment of a table stands. Asks the chunkedgraph once, of times before a base twice."""
     base = find(conn, moment.datastack, table.table, moment.annotations)
     frozen = base is not None and base.epoch == moment.annotation_epoch
     changes = () if frozen else _annotations(conn, moment.datastack, table, moment.annotations)
-    roots, edits = None, moment.time.isoformat()
-    if base is not None:
-        roots, edits = _between(graph, base.time, moment.time) if table.roots else (None, "")
+    roots, unrooted = None, False
+    if base is None:
+        edits = moment.time.isoformat() + moment.annotations.isoformat()
+    elif not table.roots:
+        edits = ""
+    elif moment.time < base.time and moment.time < graph.oldest_timestamp():
+        unrooted, edits = True, "unrooted"
     else:
-        edits += moment.annotations.isoformat()
+        roots, edits = _between(graph, base.time, moment.time)
     token = _token(base, frozen, edits, changes)
-    return Gulf(base, moment.annotations, moment.time, frozen, roots, token)
+    return Gulf(base, moment.annotations, moment.time, frozen, roots, unrooted, token)
 
 
 def _between(graph: ChunkedGraph, shown: datetime, wanted: datetime) -> tuple[Ids, str]:

@@ -38,7 +38,9 @@ def collect(conn: Connection, datastack: str, table: Layout, gulf: Gulf) -> None
             _add(conn, text, names)
         if gulf.base.following is not None:
             _add(conn, _TAKEN_UP, names)
-    if gulf.roots is not None and len(gulf.roots):
+    if gulf.unrooted:
+        _add(conn, _EVERY, names)
+    elif gulf.roots is not None and len(gulf.roots):
         names["roots"] = sql.Literal(gulf.roots.tolist())
         for root in table.roots:
             _add(conn, _REROOTED, names | {"root": sql.Identifier(root)})
@@ -87,6 +89,8 @@ _TAKEN_UP = """
 SELECT DISTINCT h.id FROM {history} AS h
 WHERE (h.from_epoch + 0) > {epoch} AND (h.from_epoch + 0) <= {following}
 """
+
+_EVERY = "SELECT DISTINCT h.id FROM {history} AS h WHERE {shown}"
 
 _REROOTED = """
 SELECT DISTINCT h.id FROM unnest({roots}::bigint[]) AS x (root_id)

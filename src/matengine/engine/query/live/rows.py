@@ -33,15 +33,17 @@ def write(
     """Make the table `live.name` of the rows in pg_temp.candidate; asks the chunkedgraph once.
 
     It has the columns of a version's rows and `shown`, false for ids that the moment does not
-    show. Returns the number of all ids, and of shown rows with a root that is not known.
+    show. Returns the number of all ids, and of shown rows with a root that is not known, though
+    there may be one.
     """
     conn.execute(_CLASSIFY.format(**_names(table, gulf, datastack)))
     rows = _read(conn, table)
     _look_up(conn, table, rows, segmentation)
     resolve.find_roots(rows, graph, gulf.segmentation)
     size = _fill(conn, table, gulf, rows, name)
-    rooted = np.all(rows.rooted, axis=0) if rows.rooted else np.ones(0, np.bool_)
-    return size, int(np.count_nonzero(~rooted))
+    known = rows.known if gulf.unrooted else rows.rooted
+    complete = np.all(known, axis=0) if known else np.ones(0, np.bool_)
+    return size, int(np.count_nonzero(~complete))
 
 
 # an erased row has left its values in history only, and what an epoch shows is in its history

@@ -1,0 +1,397 @@
+"""Rows as of any time over HTTP where such answers go wrong elsewhere; the oracle knows them all."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from flask.testing import FlaskClient
+from live_world import MS, LiveWorld, Rows, live_world
+from small_world import START, Pair
+from werkzeug.test import TestResponse
+
+from matengine.api.app import create_app
+from matengine.storage import pools
+
+
+@dataclass
+class Api:
+    world: LiveWorld
+    client: FlaskClient
+
+    @property
+    def table(self) -> str:
+        return self.world.synapses
+
+    @property
+    def times(self) -> list[datetime]:
+        """Before, between and after versions."""
+        return [self.world.early, self.world.between, self.world.now]
+
+    def post(
+        self, at: datetime | str, table: str = "", code: int = 200, stack: str = "", **given: Any
+    ) -> TestResponse:
+        """Keys of the body are given as they are, arguments of the address in `arguments`."""
+        when = at if isinstance(at, str) else at.isoformat()
+        arguments = {"return_pyarrow": "false"} | given.pop("arguments", {})
+        found = self.client.post(
+            f"/materialize/api/v3/datastack/{stack or self.world.pair.name}/query",
+            json={"table": table or self.table, "timestamp": when} | given,
+            query_string=arguments,
+        )
+        assert found.status_code == code, found.text
+        return found
+
+    def rows(self, at: datetime | str, table: str = "", **given: Any) -> Rows:
+        found = self.post(at, table, **given).json
+        assert isinstance(found, list)
+        return found
+
+    def truth(self, at: datetime, table: str = "") -> Rows:
+        return self.world.truth(table or self.table, at)
+
+
+@pytest.fixture(scope="module")
+def api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        live_world(server_url, tmp_path_factory.mktemp("volume")) as world,
+    ):
+        patch.setenv("MATENGINE_DATABASE_URL", server_url)
+        yield Api(world, create_app().test_client())
+        pools.close_all()
+
+
+def ids(rows: Rows) -> list[int]:
+    return [row["id"] for row in rows]
+
+
+def assert_same(found: Rows, truth: Rows) -> None:
+    """The same rows in the same order, with all that the truth says of them."""
+    assert ids(found) == ids(truth)
+    for row, true in zip(found, truth, strict=True):
+        assert {name: row[name] for name in true} == true
+
+
+def having(rows: Rows, column: str, *values: Any) -> Rows:
+    return [row for row in rows if row[column] in values]
+
+
+def root_ids(rows: Rows, column: str) -> list[int]:
+    return sorted({row[column] for row in rows} - {0})
+
+
+def test_the_world_changes_as_the_tests_need(api: Api) -> None:
+    for at, version in zip(api.times, (api.world.first, *[api.world.second] * 2), strict=True):
+        then, shown = api.truth(version), api.truth(at)
+        assert set(ids(then)) - set(ids(shown))
+        assert set(ids(shown)) - set(ids(then))
+        assert {tuple(row.values()) for row in then if row["id"] in ids(shown)} - {
+            tuple(row.values()) for row in shown
+        }
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_limit_counts_rows_that_match_at_the_time(api: Api, number: int) -> None:
+    """Rows that a version has in place of the root must not use the limit up."""
+    at = api.times[number]
+    base = [api.world.first, api.world.first, api.world.second][number]
+    shown, then = api.truth(at), api.truth(base)
+    crowded = 0
+    for column in ("pre_pt_root_id", "post_pt_root_id"):
+        for root in root_ids(shown, column):
+            right = having(shown, column, root)
+            before = {row[column] for row in then if row["id"] in ids(right)}
+            candidates = ids(having(then, column, *before))
+            if not candidates or candidates[0] == right[0]["id"]:
+                continue
+            crowded += 1
+            wanted = {api.table: {column: [root]}}
+            assert_same(api.rows(at, filter_in_dict=wanted, limit=1), right[:1])
+            assert_same(api.rows(at, filter_in_dict=wanted, limit=len(right)), right)
+    assert crowded
+
+
+def test_pages_of_changed_rows_are_the_whole(api: Api) -> None:
+    """Rows that were deleted must not come back with an offset."""
+    for at in api.times:
+        truth = api.truth(at)
+        for start in range(0, len(truth) + 4, 7):
+            found = api.rows(at, limit=7, offset=start)
+            assert_same(found, truth[start : start + 7])
+    assert_same(api.rows(api.world.now, offset=1), api.truth(api.world.now)[1:])
+
+
+def test_at_the_time_of_a_version_it_is_the_version(api: Api) -> None:
+    for number, at in enumerate((api.world.first, api.world.second), 1):
+        frozen = api.client.post(
+            f"/materialize/api/v3/datastack/{api.world.pair.name}/version/{number}"
+            f"/table/{api.table}/query?return_pyarrow=false",
+            json={},
+        )
+        live = api.post(at)
+        assert live.data == frozen.data
+        assert live.headers["ETag"] == frozen.headers["ETag"]
+
+
+def test_a_row_made_just_at_the_time_of_a_version_is_there_once(api: Api) -> None:
+    world = api.world
+    wanted = {api.table: {"id": [world.on_time, world.too_late, world.ended]}}
+
+    def found(at: datetime) -> list[int]:
+        return ids(api.rows(at, filter_in_dict=wanted))
+
+    assert found(world.first - MS) == [world.ended]
+    assert found(world.first) == [world.on_time]
+    assert found(world.first + MS) == [world.on_time, world.too_late]
+    for at in (world.between, world.second, world.now):
+        assert found(at) == ids(having(api.truth(at), "id", *wanted[api.table]["id"]))
+
+
+def test_offsets_of_times_count(api: Api) -> None:
+    for at in (api.world.first - MS, *api.times):
+        for hours in (-8, 5.5, 14):
+            zone = timezone(timedelta(hours=hours))
+            assert_same(api.rows(at.astimezone(zone)), api.truth(at))
+
+
+@pytest.mark.parametrize("allowed", ["true", "false"])
+def test_rows_that_nobody_has_looked_up_are_looked_up(api: Api, allowed: str) -> None:
+    pair = api.world.pair
+    row_id = pair.put(pair.clock(), points=((1, 2, 2), (-5, 0, 0), (1, 1, 1)))
+    (found,) = api.rows(
+        at := pair.clock(),
+        filter_equal_dict={api.table: {"id": row_id}},
+        arguments={"allow_missing_lookups": allowed},
+    )
+    assert_same([found], having(api.truth(at), "id", row_id))
+    assert found["pre_pt_root_id"]
+    assert found["post_pt_root_id"] == 0  # outside
+
+
+def notes_with_synapses(api: Api, at: datetime) -> Rows:
+    synapses = {row["id"]: row for row in api.truth(at)}
+    return [
+        note | {"pre_pt_root_id": synapses[note["target_id"]]["pre_pt_root_id"]}
+        for note in api.truth(at, api.world.notes)
+        if note["target_id"] in synapses
+    ]
+
+
+def test_changes_of_a_joined_table_are_seen(api: Api) -> None:
+    world = api.world
+    joined = {
+        "join_tables": [[world.notes, "target_id", api.table, "id"]],
+        "select_columns": {
+            world.notes: ["id", "target_id"],
+            api.table: ["pre_pt_root_id", "post_pt_root_id"],
+        },
+    }
+    for at in api.times:
+        right = notes_with_synapses(api, at)
+        assert_same(api.rows(at, world.notes, **joined), right)
+    then, now = (notes_with_synapses(api, at) for at in (world.second, world.now))
+    kept = ids(api.truth(world.now, world.notes))
+    assert any(row["id"] in kept and row["id"] not in ids(now) for row in then)
+
+
+def synapses_on_cells(api: Api, at: datetime) -> Rows:
+    cells = api.truth(at, api.world.cells)
+    return [
+        row | {"cell_type": cell["cell_type"], "cell": cell["id"]}
+        for row in api.truth(at)
+        for cell in cells
+        if row["post_pt_root_id"] and row["post_pt_root_id"] == cell["pt_root_id"]
+    ]
+
+
+def on_cells(api: Api) -> dict[str, Any]:
+    return {
+        "join_tables": [[api.table, "post_pt_root_id", api.world.cells, "pt_root_id"]],
+        "select_columns": {
+            api.table: ["id", "pre_pt_root_id", "size"],
+            api.world.cells: ["cell_type"],
+        },
+    }
+
+
+def test_filters_on_two_tables_hold_together_in_any_order(api: Api) -> None:
+    for at in api.times:
+        every = synapses_on_cells(api, at)
+        found = api.rows(at, **on_cells(api))
+        told = [(row["id"], row["cell_type"], row["pre_pt_root_id"]) for row in found]
+        assert told == [(row["id"], row["cell_type"], row["pre_pt_root_id"]) for row in every]
+        counts = Counter(row["pre_pt_root_id"] for row in having(every, "cell_type", "MC"))
+        root = counts.most_common(1)[0][0]
+        filters = [(api.table, {"pre_pt_root_id": root}), (api.world.cells, {"cell_type": "MC"})]
+        right = having(having(every, "pre_pt_root_id", root), "cell_type", "MC")
+        assert right
+        for ordered in (filters, filters[::-1]):
+            asked = on_cells(api) | {"filter_equal_dict": dict(ordered)}
+            assert ids(api.rows(at, **asked)) == ids(right)
+            assert ids(api.rows(at, limit=1, **asked)) == ids(right[:1])
+
+
+def test_roots_are_compared_by_size(api: Api) -> None:
+    for at in api.times:
+        truth = api.truth(at)
+        roots = root_ids(truth, "post_pt_root_id")
+        low, high = roots[len(roots) // 3], roots[2 * len(roots) // 3]
+        for above, below, right in (
+            ("filter_greater_dict", "filter_less_dict", range(low + 1, high)),
+            ("filter_greater_equal_dict", "filter_less_equal_dict", range(low, high + 1)),
+        ):
+            bounds = {
+                above: {api.table: {"post_pt_root_id": low}},
+                below: {api.table: {"post_pt_root_id": high}},
+            }
+            found = api.rows(at, **bounds)
+            assert_same(found, [row for row in truth if row["post_pt_root_id"] in right])
+            assert found
+
+
+@pytest.mark.parametrize(
+    "columns", [["size"], ["id"], ["post_pt_root_id"], ["size", "post_pt_root_id"], ["created"]]
+)
+def test_columns_are_selected_freely(api: Api, columns: list[str]) -> None:
+    """Without ids, one alone, and without those that are filtered."""
+    for at in api.times:
+        truth = api.truth(at)
+        root = Counter(row["pre_pt_root_id"] for row in truth if row["pre_pt_root_id"])
+        wanted = root.most_common(1)[0][0]
+        right = having(truth, "pre_pt_root_id", wanted)
+        found = api.rows(
+            at,
+            select_columns=columns,
+            filter_in_dict={api.table: {"pre_pt_root_id": [wanted]}},
+        )
+        assert len(found) == len(right)
+        for row, true in zip(found, right, strict=True):
+            brought = {c.replace("_root_", "_supervoxel_") for c in columns}
+            assert row.keys() == {*columns, *brought}
+            assert {c: true.get(c) for c in row if c != "created"} == {
+                c: value for c, value in row.items() if c != "created"
+            }
+
+
+def test_invalid_roots_leave_other_filters_alone(api: Api) -> None:
+    for at, other in ((api.world.now, api.world.second), (api.world.early, api.world.first)):
+        truth = api.truth(at)
+        alive = root_ids(truth, "pre_pt_root_id")
+        gone = sorted(set(root_ids(api.truth(other), "pre_pt_root_id")) - set(alive))[0]
+        some = ids(truth)[::2]
+        asked = {"filter_in_dict": {api.table: {"pre_pt_root_id": [gone, *alive], "id": some}}}
+        told = api.post(at, code=400, **asked).json
+        assert told is not None
+        assert str(gone) in told["message"]
+        right = having(having(truth, "id", *some), "pre_pt_root_id", *alive)
+        allowed = {"allow_invalid_root_ids": "true"}
+        assert_same(api.rows(at, arguments=allowed, **asked), right)
+        nobody = {"filter_in_dict": {api.table: {"pre_pt_root_id": [gone], "id": some}}}
+        assert api.rows(at, arguments=allowed, **nobody) == []
+
+
+def test_not_in_leaves_rows_out_and_counts_count(api: Api) -> None:
+    for at in api.times:
+        truth = api.truth(at)
+        roots = root_ids(truth, "pre_pt_root_id")[::2]
+        left = [row for row in truth if row["pre_pt_root_id"] not in roots]
+        asked = {"filter_notin_dict": {api.table: {"pre_pt_root_id": roots}}}
+        assert_same(api.rows(at, **asked), left)
+        counting = {"count": "true"}
+        counted = api.rows(at, arguments=counting, limit=2, offset=1, **asked)
+        assert counted == [{"count": len(left)}]
+        assert api.rows(at, arguments=counting) == [{"count": len(truth)}]
+        every = api.rows(at, arguments=counting, **on_cells(api))
+        assert every == [{"count": len(synapses_on_cells(api, at))}]
+
+
+def test_a_table_that_no_version_has(api: Api) -> None:
+    world = api.world
+    truth = api.truth(world.now, world.young)
+    assert len(truth) == 6
+    assert_same(api.rows(world.now, world.young), truth)
+    selected = api.rows(world.now, world.young, select_columns=["pt_root_id", "cell_type"])
+    assert [row["pt_root_id"] for row in selected] == [row["pt_root_id"] for row in truth]
+    asked = {
+        "filter_in_dict": {world.young: {"cell_type": ["BC"]}},
+        "select_columns": ["id"],
+        "limit": 2,
+    }
+    assert ids(api.rows(world.now, world.young, **asked)) == ids(truth)[1:3]
+    assert api.rows(world.second, world.notes)  # other tables are there then
+    assert api.post(world.between, world.young).json == []
+
+
+def test_a_sample_of_a_table_that_no_version_has(api: Api) -> None:
+    for table, size in ((api.world.young, 3), (api.table, 9)):
+        arguments = {"random_sample": str(size)}
+        found = api.rows(api.world.now, table, arguments=arguments)
+        assert len(found) == size
+        truth = api.truth(api.world.now, table)
+        assert_same(found, having(truth, "id", *ids(found)))
+        assert api.rows(api.world.now, table, arguments=arguments) == found
+
+
+def test_a_datastack_without_any_version(api: Api) -> None:
+    world = api.world
+    with_none = Pair(world.pair.conn, world.pair.volume, neighbour=world.pair)
+    for at in api.times:
+        with_none.judge_live(at)
+        found = api.rows(at, stack=with_none.name)
+        right = with_none.world.version(api.table, at)
+        assert ids(found) == sorted(right)
+    assert len(api.rows(world.now, stack=with_none.name, limit=3, offset=2)) == 3
+
+
+def test_columns_are_the_same_whatever_is_behind(api: Api) -> None:
+    world = api.world
+    times = [START - timedelta(days=1), world.first, world.second, *api.times]
+    schemas = []
+    for at in times:
+        body = api.post(at, arguments={"return_pyarrow": "true"}).data
+        schemas.append(pa.ipc.open_stream(body).schema.remove_metadata())
+    assert all(schema == schemas[0] for schema in schemas)
+    assert schemas[0].names[:3] == ["id", "created", "valid"]
+
+
+def test_views_have_the_roots_of_the_time(api: Api) -> None:
+    """Also where a root stands without its supervoxel."""
+    made = {
+        "table": api.table,
+        "columns": [
+            {"name": "neuron", "column": "post_pt_root_id"},
+            {"name": "inputs", "aggregate": "count"},
+        ],
+    }
+    address = f"/materialize/api/v3/datastack/{api.world.pair.name}/views/live_inputs"
+    assert api.client.put(address, json={"definition": made}).status_code == 201
+    for at in (api.world.second, *api.times):
+        right = Counter(row["post_pt_root_id"] for row in api.truth(at))
+        found = {row["neuron"]: row["inputs"] for row in api.rows(at, "live_inputs")}
+        assert found == right
+        neuron = max(right)
+        some = api.rows(
+            at, "live_inputs", filter_equal_dict={"live_inputs": {"neuron": neuron}}, limit=1
+        )
+        assert some == [{"neuron": neuron, "inputs": right[neuron]}]
+
+
+def test_times_ahead_are_refused_and_times_before_everything_are_not(api: Api) -> None:
+    now = api.world.pair.clock()
+    told = api.post(now + timedelta(days=1), code=400).json
+    assert told is not None
+    assert "yet to come" in told["message"]
+    assert_same(api.rows(now + timedelta(seconds=20)), api.truth(now))
+    (old,) = api.rows(START - timedelta(minutes=30))
+    assert (old["pre_pt_root_id"], old["post_pt_root_id"]) == (0, 0)
+    assert_same([old], api.truth(START - timedelta(minutes=30)))
+    assert_same(api.rows(START), api.truth(START))
+    unrooted = api.rows(now, segmentation=(START - MS).isoformat())
+    nothing = {"pre_pt_root_id": 0, "post_pt_root_id": 0}
+    assert_same(unrooted, [row | nothing for row in api.truth(now)])
+    assert api.rows(START - timedelta(days=1)) == []
+    assert api.rows("1960-01-01T00:00:00Z") == []

@@ -12,7 +12,7 @@ from small_world import write_volume
 from matengine.storage.connections import Connection
 
 # of all parts together; parts, so that test processes share them
-SCENARIOS = int(os.environ.get("MATENGINE_SCENARIOS", "60"))
+SCENARIOS = int(os.environ.get("MATENGINE_SCENARIOS", "48"))
 PARTS = 4
 
 _name = st.sampled_from([name for name, often in machine.STEPS.items() for _ in range(often)])

@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 import pytest
 from asking import Api, served_story
-from hostile import HOSTILE, Hostile, filled
+from hostile import Hostile, filled
+from hostile_requests import HOSTILE
 
 from matengine.api import wire
 from matengine.storage.connections import Connection

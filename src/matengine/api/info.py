@@ -115,13 +115,13 @@ def all_volumes() -> Response:
 
 @api.get("/api/v2/aligned_volume/<string:aligned_volume>", summary="An aligned volume")
 def volume_record(path: OfVolume) -> Response:
-    with pools.connection(path.aligned_volume) as conn:
+    with _viewed_volume(path.aligned_volume) as conn:
         return reply(_volume_record(info.aligned_volume(conn), _first_told(conn), None))
 
 
 @api.get("/api/v2/aligned_volume/id/<int:number>", summary="An aligned volume by its id")
 def volume_by_number(path: OfNumber) -> Response:
-    with pools.connection(info.name_of(path.number)) as conn:
+    with _viewed_volume(info.name_of(path.number)) as conn:
         return reply(_volume_record(info.aligned_volume(conn), _first_told(conn), None))
 
 
@@ -130,7 +130,7 @@ def volume_by_number(path: OfNumber) -> Response:
     summary="The names of the datastacks of an aligned volume",
 )
 def datastacks_of_volume(path: OfVolume) -> Response:
-    with pools.connection(path.aligned_volume) as conn:
+    with _viewed_volume(path.aligned_volume) as conn:
         return reply(datastacks.names(conn))
 
 
@@ -140,6 +140,14 @@ def _viewed(name: str) -> Iterator[tuple[Connection, Datastack, Info]]:
     access.check_datastack(current_user(), name)
     with open_datastack(name) as (conn, datastack):
         yield conn, datastack, info.get(conn, name)
+
+
+@contextmanager
+def _viewed_volume(name: str) -> Iterator[Connection]:
+    """An aligned volume that the user may see; raises NotFound, Forbidden."""
+    with pools.connection(name) as conn:
+        access.check_aligned_volume(current_user(), name, datastacks.names(conn))
+        yield conn
 
 
 def _first_told(conn: Connection) -> Info:

@@ -30,9 +30,14 @@ LOCAL = User(1, "local", admin=True)
 """Whoever is at this machine: the user while logins are off, and of the command line."""
 
 
+def may_view(user: User, datastack: str, right: str = "view") -> bool:
+    """Whether the user may view (or edit) the datastack."""
+    return user.admin or right in user.datastacks.get(datastack, frozenset())
+
+
 def check_datastack(user: User, datastack: str, right: str = "view") -> None:
     """Raise Forbidden where the user may not view (or edit) the datastack."""
-    if not user.admin and right not in user.datastacks.get(datastack, frozenset()):
+    if not may_view(user, datastack, right):
         raise Forbidden(
             f"You may not {right} the datastack '{datastack}'.",
             "Ask its administrators.",
@@ -44,7 +49,7 @@ def check_aligned_volume(
     user: User, aligned_volume: str, datastacks: Iterable[str], right: str = "view"
 ) -> None:
     """Raise Forbidden where the user may not do so with any of the volume's datastacks."""
-    if user.admin or any(right in user.datastacks.get(name, frozenset()) for name in datastacks):
+    if user.admin or any(may_view(user, name, right) for name in datastacks):
         return
     raise Forbidden(
         f"You may not {right} the aligned volume '{aligned_volume}'.",
@@ -56,6 +61,11 @@ def check_aligned_volume(
 def check_read(user: User, table: TableMetadata) -> None:
     """Raise Forbidden where the user may not read the annotation table."""
     _check(user, table, table.read_permission, "read")
+
+
+def may_read(user: User, table: TableMetadata) -> bool:
+    """Whether the user may read the annotation table."""
+    return _may(user, table, table.read_permission)
 
 
 def check_write(user: User, table: TableMetadata) -> None:
@@ -79,10 +89,14 @@ def check_admin(user: User) -> None:
 
 
 def _check(user: User, table: TableMetadata, permission: str, what: str) -> None:
+    if not _may(user, table, permission):
+        raise Forbidden(
+            f"You may not {what} the table '{table.name}'.", f"It belongs to user {table.user_id}."
+        )
+
+
+def _may(user: User, table: TableMetadata, permission: str) -> bool:
     if user.admin or permission == _ANYONE or table.user_id == str(user.user_id):
-        return
-    if permission == _SAME_GROUP and user.groups & user.shared.get(table.user_id, frozenset()):
-        return
-    raise Forbidden(
-        f"You may not {what} the table '{table.name}'.", f"It belongs to user {table.user_id}."
-    )
+        return True
+    theirs = user.shared.get(table.user_id, frozenset()) if permission == _SAME_GROUP else ()
+    return not user.groups.isdisjoint(theirs)

@@ -6,7 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from matengine import settings
-from matengine.engine import datastacks
+from matengine.engine import access, datastacks
+from matengine.engine.access import User
+from matengine.engine.annotations import tables
 from matengine.engine.datastacks import Datastack
 from matengine.engine.runs import runs
 from matengine.engine.runs.runs import Run, Tally
@@ -96,8 +98,8 @@ class Overview:
         return any(stack.going for stack in self.stacks)
 
 
-def overview() -> Overview:
-    """Read everything anew; one aligned volume that cannot be read does not hide the others.
+def overview(user: User) -> Overview:
+    """Read all that the user may see; an aligned volume that cannot be read hides no others.
 
     Raises Unavailable where the database server does not answer.
     """
@@ -106,8 +108,8 @@ def overview() -> Overview:
     for volume in connections.aligned_volumes():
         try:
             with pools.connection(volume) as conn:
-                names = datastacks.names(conn)
-                found.stacks.extend(_stack(conn, volume, name, data) for name in names)
+                names = [n for n in datastacks.names(conn) if access.may_view(user, n)]
+                found.stacks.extend(_stack(conn, volume, name, data, user) for name in names)
         except MatengineError as error:
             found.unreadable.append((volume, str(error)))
     return found
@@ -118,11 +120,10 @@ def box_option(data: Path | None) -> str:
     return f" --data {shlex.quote(str(data))}" if data else ""
 
 
-def _stack(conn: Connection, volume: str, name: str, data: Path | None) -> Stack:
+def _stack(conn: Connection, volume: str, name: str, data: Path | None, user: User) -> Stack:
     versions = catalogue.versions(conn, name)[::-1]
     made = [
-        Made(v, catalogue.tables_at(conn, name, v.epoch) if v.time else [])
-        for v in versions[:SHOWN_VERSIONS]
+        Made(v, _tables(conn, name, v, user) if v.time else []) for v in versions[:SHOWN_VERSIONS]
     ]
     latest = runs.listed(conn, name)
     row = conn.execute(
@@ -138,6 +139,15 @@ def _stack(conn: Connection, volume: str, name: str, data: Path | None) -> Stack
         waiting=bool(row and row[0]),
         commands=_commands(name, made, box_option(data)),
     )
+
+
+def _tables(conn: Connection, datastack: str, version: Version, user: User) -> list[VersionTable]:
+    """Those that the user may read."""
+    return [
+        table
+        for table in catalogue.tables_at(conn, datastack, version.epoch)
+        if access.may_read(user, tables.get_metadata(conn, table.table_name))
+    ]
 
 
 def _commands(name: str, made: list[Made], box: str) -> list[tuple[str, str]]:

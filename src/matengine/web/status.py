@@ -5,10 +5,11 @@ from http import HTTPStatus
 from importlib.metadata import version
 
 import structlog
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Response, g, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
 from matengine import settings, times
+from matengine.engine.access import LOCAL
 from matengine.errors import MatengineError
 from matengine.web.overview import ago, box_option, overview
 
@@ -28,7 +29,8 @@ page = Blueprint(
 
 @page.get("/")
 def show() -> Response:
-    found = overview()
+    # whoever lets users in tells who they are; without logins there is one user
+    found = overview(g.get("user", LOCAL))
     now = times.now()
     return _page(
         "status.html",

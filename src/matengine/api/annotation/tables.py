@@ -23,7 +23,7 @@ from matengine.api.wire import reply
 from matengine.engine import access
 from matengine.engine.annotations import rows, tables
 from matengine.engine.annotations.tables import CHANGEABLE, TableMetadata
-from matengine.errors import Forbidden, Invalid
+from matengine.errors import Invalid
 
 api = APIBlueprint("annotation_tables", __name__, url_prefix=PREFIX, abp_tags=[TAG])
 _RESOLUTION = tuple(f"voxel_resolution_{axis}" for axis in "xyz")
@@ -33,7 +33,7 @@ _RESOLUTION = tuple(f"voxel_resolution_{axis}" for axis in "xyz")
 def listed(path: OfVolume) -> Response:
     with open_volume(path.aligned_volume, "view") as conn:
         found = [tables.get_metadata(conn, name) for name in tables.list_tables(conn)]
-        return reply([table.name for table in found if _may_read(table)])
+        return reply([table.name for table in found if access.may_read(current_user(), table)])
 
 
 _TEXT = {"type": "string", "minLength": 1, "pattern": r"^[^\x00]*$"}
@@ -110,14 +110,6 @@ def delete(path: OfTable) -> Response:
 def count(path: OfTable) -> Response:
     with reading(path) as (conn, metadata):
         return noticed(reply(rows.count(conn, path.table)), metadata)
-
-
-def _may_read(table: TableMetadata) -> bool:
-    try:
-        access.check_read(current_user(), table)
-    except Forbidden:
-        return False
-    return True
 
 
 def _told(table: TableMetadata) -> dict[str, Any]:

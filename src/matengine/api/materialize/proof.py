@@ -25,13 +25,12 @@ from matengine.api.materialize.paths import (
 )
 from matengine.api.wire import Id, reply
 from matengine.engine import access, datastacks
-from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.query import diff as differences
 from matengine.engine.query.row_history import row_history
 from matengine.engine.versions.verify import Checked, Tally
 from matengine.engine.versions.verify import verify as checked
-from matengine.errors import Forbidden, Invalid
+from matengine.errors import Invalid
 from matengine.storage.connections import Connection
 from matengine.times import from_ms, parse_time
 
@@ -109,7 +108,11 @@ def verify(path: VersionPath) -> Response:
         if version is None:
             raise Invalid("The present has not been published.", "Name a version.")
         found = checked(conn, path.datastack, version.version)
-        shown = [table for table in found if _may_read(conn, user, table.table)]
+        shown = [
+            table
+            for table in found
+            if access.may_read(user, tables.get_metadata(conn, table.table))
+        ]
     return reply(
         {
             "datastack": path.datastack,
@@ -184,14 +187,6 @@ def _sent(reader: pa.RecordBatchReader) -> Iterator[bytes]:
         told={},
         end=lambda: {"rows": rows},
     )
-
-
-def _may_read(conn: Connection, user: User, table: str) -> bool:
-    try:
-        access.check_read(user, tables.get_metadata(conn, table))
-    except Forbidden:
-        return False
-    return True
 
 
 def _checked(table: Checked) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from matengine.engine.datastacks import Datastack
 from matengine.engine.query.unique import MOST_VALUES, unique_strings
 from matengine.engine.versions import catalogue
 from matengine.engine.versions.metadata import VersionMetadata
-from matengine.errors import Forbidden
 from matengine.storage.connections import Connection
 
 api = APIBlueprint("materialize_tables", __name__, url_prefix=PREFIX, abp_tags=[TAG])
@@ -94,15 +93,9 @@ def _readable(conn: Connection, path: VersionPath) -> list[TableMetadata]:
         if version is None
         else [*catalogue.tables_metadata(conn, path.datastack, version.version)]
     )
-    return [table for table in found if _may_read(conn, table)]
-
-
-def _may_read(conn: Connection, table: TableMetadata) -> bool:
-    try:
-        _check_read(conn, table)
-    except Forbidden:
-        return False
-    return True
+    user = current_user()
+    # owners of now decide, not those of the version
+    return [t for t in found if access.may_read(user, tables.get_metadata(conn, t.name))]
 
 
 def _table(conn: Connection, path: TablePath) -> TableMetadata:

@@ -244,7 +244,7 @@ def test_a_row_that_goes_takes_its_failed_lookup_along(
 
     failed, erased = pair.put(pair.clock()), pair.put(pair.clock())
     with monkeypatch.context() as patch:
-        patch.setattr(resolve, "_lookup", lambda *_: fail)
+        patch.setattr(resolve, "lookup_of", lambda *_: fail)
         patch.setattr(resolve, "MAX_ATTEMPTS", 1)
         run_id = pair.begin()
         engine.drive(conninfo_of(pair.conn), run_id)

@@ -79,13 +79,23 @@ def served(
     Meanwhile the settings of this process name the database. `environment` is for the server
     alone.
     """
+    dataset = folder / "sample"
+    make_sample(dataset, size=size)
+    with served_dataset(dataset, server_url, environment=environment) as running:
+        yield running
+
+
+@contextmanager
+def served_dataset(
+    dataset: Path, server_url: str, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Served]:
+    """As `served`, of a dataset folder of ours, whose names are changed in place."""
     name = f"s{uuid.uuid4().hex[:10]}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MATENGINE_DATABASE_URL", server_url)
-        dataset = folder / name
-        make_sample(dataset, size=size)
         toml = dataset / "datastack.toml"
-        toml.write_text(toml.read_text().replace('"sample', f'"{name}'))
+        known = open_dataset(dataset).datastack.name
+        toml.write_text(toml.read_text().replace(f'"{known}', f'"{name}'))
         opened = open_dataset(dataset)
         try:
             import_dataset(opened)

@@ -76,8 +76,6 @@ def create_app(
         "matengine",
         info=Info(title="Materialization Engine", version=version("matengine")),
         security_schemes={"token": {"type": "http", "scheme": "bearer"}},
-        # where there are logins
-        openapi_extensions={"security": [{"token": []}, {}]},
         validation_error_callback=errors.invalid_request,
         static_folder=None,
     )
@@ -97,6 +95,8 @@ def create_app(
         others=bool(known),
         without=OPEN_BLUEPRINTS,
     )
+    if auth.logins(app):
+        app.openapi_extensions["security"] = [{"token": []}]
     app.register_api(health.api)
     for service in _services(_listed("MATENGINE_SERVICES") if services is None else services):
         if service == "auth" and auth.logins(app):

@@ -90,9 +90,9 @@ def delete(conn: Connection, table: str, annotation_ids: Sequence[int]) -> list[
     wanted = ids.check(annotation_ids, repeated=True)
     with atomic(conn):
         locked = conn.execute(
-            sql.SQL("SELECT id, deleted FROM {} WHERE id = ANY(%s) ORDER BY id FOR UPDATE").format(
-                sql.Identifier("public", table)
-            ),
+            sql.SQL(
+                "SELECT id, deleted FROM {} WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+            ).format(sql.Identifier("public", table)),
             (wanted,),
         ).fetchall()
         if wanted and not locked:
@@ -214,7 +214,7 @@ def _read(
 
 def _locked(conn: Connection, metadata: TableMetadata, wanted: Sequence[int]) -> list[Flat]:
     # in the order of ids, so that two updates cannot wait for each other
-    return _read(conn, metadata, wanted, sql.SQL("FOR UPDATE"))
+    return _read(conn, metadata, wanted, sql.SQL("FOR NO KEY UPDATE"))
 
 
 def _refuse_ended(

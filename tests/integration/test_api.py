@@ -78,6 +78,30 @@ def test_what_went_wrong_inside_stays_inside(av: Any, capfd: pytest.CaptureFixtu
     assert "SELECT secret" in "".join(capfd.readouterr())  # the operator sees it
 
 
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", 503),
+        ("SET statement_timeout = 20; SELECT pg_sleep(60)", 400),
+        ("SELECT 1 / 0", 500),
+    ],
+)
+def test_what_the_database_cannot_do(av: Any, statement: str, code: int) -> None:
+    app = create_app()
+
+    @app.get("/broken")
+    def broken() -> str:
+        with pools.connection(av.name) as conn:
+            conn.execute(statement)
+        return "done"
+
+    answer = app.test_client().get("/broken")
+    assert (answer.status_code, set(answer.json or {})) == (code, {"code", "message", "hint"})
+    assert b"SELECT" not in answer.data
+    assert b"statement" not in answer.data
+    pools.close_all()
+
+
 def test_expected_errors_tell_their_hint(av: Any) -> None:
     app = create_app()
 

@@ -3,8 +3,10 @@
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 import structlog
 from flask import Flask, Response
+from psycopg import errors as pg
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -21,6 +23,8 @@ def install(app: Flask) -> None:
     """Answer expected, HTTP and unexpected errors in that shape."""
     app.register_error_handler(MatengineError, _expected)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(pg.QueryCanceled, _too_long)
+    app.register_error_handler(psycopg.OperationalError, _lost)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -45,6 +49,16 @@ def _http(error: HTTPException) -> Response:
         if name.lower() not in ("content-type", "content-length"):
             told.headers[name] = value
     return told
+
+
+def _too_long(error: pg.QueryCanceled) -> Response:
+    # no 503, which clients would repeat at once
+    return answer(400, "This takes longer than a request may.", "Ask for less at a time.")
+
+
+def _lost(error: psycopg.OperationalError) -> Response:
+    log.warning("the database failed a request", error=str(error))
+    return answer(503, "The database broke off in the midst.", "Try again in a moment.")
 
 
 def _unexpected(error: Exception) -> Response:

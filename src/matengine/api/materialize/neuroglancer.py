@@ -12,6 +12,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from matengine.api.auth import current_user
+from matengine.api.description import BINARY, gives
 from matengine.api.materialize.paths import (
     DATASTACK,
     PREFIX,
@@ -82,14 +83,22 @@ def info_of_version(path: TablePath) -> Response:
         return reply(source.info())
 
 
-@api.get(f"{NOW}/precomputed/<path:key>", summary="Annotations, as they are now")
+@api.get(
+    f"{NOW}/precomputed/<path:key>",
+    summary="Annotations, as they are now",
+    responses=gives(BINARY),
+)
 def file_of_now(path: NowFile) -> Response:
     """key: by_id/ID, COLUMN/SEGMENT, or LEVEL/X_Y_Z, as info says."""
     with _source(path.datastack, "0", path.table) as source:
         return _binary(_file(source, path.key))
 
 
-@api.get(f"{TABLE}/precomputed/<path:key>", summary="Annotations of a version")
+@api.get(
+    f"{TABLE}/precomputed/<path:key>",
+    summary="Annotations of a version",
+    responses=gives(BINARY, others=(206, 304)),
+)
 def file_of_version(path: VersionFile) -> Response:
     """key: by_id/ID, COLUMN/SEGMENT, or LEVEL/X_Y_Z, as info says."""
     with _source(path.datastack, path.version, path.table) as source:
@@ -144,4 +153,4 @@ def _number(text: str) -> int:
 
 
 def _binary(content: bytes) -> Response:
-    return Response(content, content_type="application/octet-stream")
+    return Response(content, content_type=BINARY)

@@ -1,4 +1,4 @@
-"""Rows as of any time over HTTP where such answers go wrong elsewhere; the oracle knows them all."""
+"""Rows as of any time over HTTP, in the cases that go wrong elsewhere, against the oracle."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -11,6 +11,7 @@ from matengine.storage import arrow_pool
 
 # nothing waits for ever; long enough for a unit of work on a large table
 DEADLINE_S = 12 * 3600.0
+_NOT_KEPT = "is not kept any more"  # matengine.readable
 
 
 @contextmanager
@@ -81,6 +82,10 @@ def _told(deadline_s: float) -> Iterator[None]:
         raise  # the statement is wrong: a fault of ours
     except (adbc.Error, OSError) as error:  # OSError: from the C stream of batches
         raise _meaning(str(error), deadline_s) from error
+    except pa.ArrowInvalid as error:  # what the C stream makes of the state that this error has
+        if _NOT_KEPT not in str(error):
+            raise
+        raise _meaning(str(error), deadline_s) from error
 
 
 def _meaning(text: str, deadline_s: float) -> MatengineError:
@@ -89,7 +94,7 @@ def _meaning(text: str, deadline_s: float) -> MatengineError:
             f"The query was still running after {deadline_s:g} s, and was ended.",
             "Ask for less: a limit, fewer columns, or filters on ids, roots or a smaller box.",
         )
-    if "is not kept any more" in text:
+    if _NOT_KEPT in text:
         return Gone("The version that was asked for is not kept any more.")
     said = text.partition("ERROR:")[2] or text
     return Unavailable(f"PostgreSQL ended the query: {said.strip().splitlines()[0]}.")

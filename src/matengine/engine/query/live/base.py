@@ -28,7 +28,8 @@ class Gulf:
 
     annotations, segmentation: the moment on either axis. frozen: its annotations are just the
     base's. roots: (N,) int64, those that the base may show and that are not alive at the moment.
-    unrooted: none is, as the chunkedgraph began later. token: the same for two moments between which nothing of the table changed.
+    unrooted: none is, as the chunkedgraph began later. token: the same for two moments between
+    which nothing of the table changed.
     """
 
     base: Base | None
@@ -65,7 +66,7 @@ def find(conn: Connection, datastack: str, table: str, at: datetime) -> Base | N
 
 
 def look(conn: Connection, moment: Moment, table: Layout, graph: ChunkedGraph) -> Gulf:
-    """Where a moment of a table stands. Asks the chunkedgraph once, of times before a base twice."""
+    """Where a moment of a table stands. Asks the chunkedgraph once; twice, if it is earlier."""
     base = find(conn, moment.datastack, table.table, moment.annotations)
     frozen = base is not None and base.epoch == moment.annotation_epoch
     changes = () if frozen else _annotations(conn, moment.datastack, table, moment.annotations)

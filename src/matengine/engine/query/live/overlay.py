@@ -16,6 +16,7 @@ from matengine.engine.query.live import differing, rows
 from matengine.engine.query.live.base import Gulf
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
+from matengine.errors import Unavailable
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
 from matengine.storage.connections import Connection, conninfo_of, open_connection
 from matengine.storage.names import joined
@@ -28,16 +29,20 @@ UNUSED = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Overlay:
-    """`rows` is a table of all ids that differ; those `shown` are complete rows of the moment.
+    """`name` is that of a table of all ids that differ; those `shown` are rows of the moment.
 
     epoch: what it lies over; None where it is everything. size: of all ids. unresolved: rows with
     a root that is not known yet.
     """
 
-    rows: sql.Identifier
+    name: str
     epoch: int | None
     size: int
     unresolved: int
+
+    @property
+    def rows(self) -> sql.Identifier:
+        return sql.Identifier("live", self.name)
 
 
 def at(conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: ChunkedGraph) -> Overlay:
@@ -50,9 +55,25 @@ def at(conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: Chunk
         own.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"overlay {table.name}",)
         )
-        found = _find(own, datastack, table, gulf) or _make(own, datastack, table, gulf, graph)
+        found = _find(own, datastack, table, gulf)
+        if found is None:
+            found = _renewed(own, datastack, table, gulf, graph)
         own.commit()
     return found
+
+
+def _renewed(
+    conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: ChunkedGraph
+) -> Overlay:
+    """A new overlay; while the old one, with roots not known, is still being read, that one."""
+    try:
+        with conn.transaction():
+            return _make(conn, datastack, table, gulf, graph)
+    except pg.LockNotAvailable:
+        found = _find(conn, datastack, table, gulf, outdated=True)
+        if found is None:
+            raise Unavailable("An overlay is in use.", "Try again in a moment.") from None
+        return found
 
 
 def sweep(conn: Connection, unused: timedelta = UNUSED) -> int:
@@ -72,23 +93,40 @@ def sweep(conn: Connection, unused: timedelta = UNUSED) -> int:
     for name in old:
         with suppress(pg.LockNotAvailable), conn.transaction():
             conn.execute("SET LOCAL lock_timeout TO '1s'")
-            conn.execute("DELETE FROM matengine.overlay WHERE name = %s", (name,))
-            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("live", name)))
+            conn.execute(
+                "DELETE FROM matengine.overlay WHERE name = %s AND used < now() - %s",
+                (name, unused),
+            )
+            again = "SELECT FROM matengine.overlay WHERE name = %s"
+            if not conn.execute(again, (name,)).rowcount:
+                _drop(conn, name)
     return len(old)
 
 
-def _find(conn: Connection, datastack: str, table: Layout, gulf: Gulf) -> Overlay | None:
+def _drop(conn: Connection, name: str) -> None:
+    """Drop the table, if there is one; raises LockNotAvailable where it is being read."""
+    conn.execute("SET LOCAL lock_timeout TO '1s'")
+    conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier("live", name)))
+    conn.execute("SET LOCAL lock_timeout TO 0")
+
+
+def _find(
+    conn: Connection, datastack: str, table: Layout, gulf: Gulf, *, outdated: bool = False
+) -> Overlay | None:
+    """The overlay, if it is there; one with roots not known counts for a while, or `outdated`."""
     row = conn.execute(
         "SELECT name, size, unresolved, used < now() - %s FROM matengine.overlay"
         " WHERE datastack = %s AND table_name = %s AND token = %s"
-        " AND (unresolved = 0 OR made > now() - %s)",
-        (UNUSED / 4, datastack, table.table, gulf.token, RETRY),
+        " AND (unresolved = 0 OR %s OR made > now() - %s)",
+        (UNUSED / 4, datastack, table.table, gulf.token, outdated, RETRY),
     ).fetchone()
     if row is None:
         return None
     name, size, unresolved, note = row
     if note:
-        conn.execute("UPDATE matengine.overlay SET used = now() WHERE name = %s", (name,))
+        noted = conn.execute("UPDATE matengine.overlay SET used = now() WHERE name = %s", (name,))
+        if not noted.rowcount:
+            return None  # it is being dropped
     return _overlay(name, gulf, size, unresolved)
 
 
@@ -96,9 +134,10 @@ def _make(
     conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: ChunkedGraph
 ) -> Overlay:
     layout.create(conn, table)
+    name = joined(table.name, gulf.token[:16])
+    _drop(conn, name)
     differing.collect(conn, datastack, table, gulf)
     segmentation = datastacks.get(conn, datastack).segmentation
-    name = joined(table.name, gulf.token[:16])
     size, unresolved = rows.write(conn, table, gulf, datastack, segmentation, graph, name)
     conn.execute(
         "INSERT INTO matengine.overlay (name, datastack, table_name, token, size, unresolved)"
@@ -111,4 +150,4 @@ def _make(
 
 def _overlay(name: str, gulf: Gulf, size: int, unresolved: int) -> Overlay:
     epoch = gulf.base.epoch if gulf.base else None
-    return Overlay(sql.Identifier("live", name), epoch, size, unresolved)
+    return Overlay(name, epoch, size, unresolved)

@@ -46,7 +46,9 @@ def relation_at(conn: Connection, moment: Moment, metadata: TableMetadata) -> Re
 
 def _source(table: Layout, over: Overlay) -> sql.Composed:
     names = layout.names_of(table)
-    shown = sql.SQL("SELECT {names} FROM {rows} WHERE shown").format(names=names, rows=over.rows)
+    shown = sql.SQL(
+        "SELECT {names} FROM {rows} WHERE shown AND (SELECT matengine.overlaid({name}))"
+    ).format(names=names, rows=over.rows, name=sql.Literal(over.name))
     if over.epoch is None:
         return sql.SQL("({})").format(shown)
     return sql.SQL(

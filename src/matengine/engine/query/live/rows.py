@@ -147,8 +147,7 @@ def _fill(conn: Connection, table: Layout, gulf: Gulf, rows: Rows, name: str) ->
     segmentation = [*table.supervoxels, *table.roots]
     conn.execute(
         sql.SQL(
-            "DROP TABLE IF EXISTS {target}; CREATE UNLOGGED TABLE {target} AS"
-            " SELECT {names}, true AS shown FROM {history} LIMIT 0"
+            "CREATE UNLOGGED TABLE {target} AS SELECT {names}, true AS shown FROM {history} LIMIT 0"
         ).format(target=target, names=layout.names_of(table), history=table.history)
     )
     conn.execute(

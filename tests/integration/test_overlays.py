@@ -1,0 +1,155 @@
+"""Overlays as tables of PostgreSQL: sweeps, readers in the way, and a crash that empties them."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from psycopg import sql
+from small_world import START, Pair, write_volume
+
+from matengine import times
+from matengine.box.postgres import PrivatePostgres
+from matengine.engine.query import answer
+from matengine.engine.query.live import overlay, rows
+from matengine.engine.query.model import Query
+from matengine.engine.versions import dropping, garbage
+from matengine.errors import Gone, Unavailable
+from matengine.storage import connections
+from matengine.storage.connections import conninfo_of
+
+AT_ONCE = timedelta(0)
+
+
+@dataclass
+class Killable:
+    """A pair on a server of its own; rows and roots have changed since its version."""
+
+    server: PrivatePostgres
+    pair: Pair
+
+    def kill(self) -> None:
+        """SIGKILL to the server, which then starts again."""
+        assert self.server.process is not None
+        os.kill(self.server.process.pid, signal.SIGKILL)
+        self.server.bury()
+        self.pair.conn.close()
+        self.server.start()
+        self.pair.conn = connections.connect("killable", url=self.server.url)
+
+    def overlays(self) -> tuple[set[str], set[str]]:
+        """The names of overlays: in the list, and of the tables that are there."""
+        return self._names("SELECT name FROM matengine.overlay"), self._names(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'live'"
+        )
+
+    def _names(self, query: str) -> set[str]:
+        names = {name for (name,) in self.pair.conn.execute(query)}
+        self.pair.conn.commit()
+        return names
+
+    def sweep(self, unused: timedelta = overlay.UNUSED) -> int:
+        swept = overlay.sweep(self.pair.conn, unused)
+        self.pair.conn.commit()
+        return swept
+
+
+@pytest.fixture(scope="module")
+def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
+    with PrivatePostgres(tmp_path_factory.mktemp("server") / "postgres") as server:
+        connections.create_aligned_volume("killable", url=server.url)
+        with connections.connect("killable", url=server.url) as conn:
+            pair = Pair(conn, write_volume(tmp_path_factory.mktemp("volume")))
+            dice = random.Random(2)
+            pair.stir(dice, 20)
+            pair.epoch()
+            pair.stir(dice, 5)
+            made = Killable(server, pair)
+            yield made
+            made.pair.conn.close()
+
+
+def test_sweeps_drop_what_nobody_uses_and_what_is_in_no_list(killable: Killable) -> None:
+    pair = killable.pair
+    pair.judge_live(now := pair.clock())
+    listed, there = killable.overlays()
+    assert listed == there
+    assert there
+    assert killable.sweep() == 0
+    pair.conn.execute("CREATE UNLOGGED TABLE live.orphan ()")
+    pair.conn.commit()
+    assert killable.sweep() == 1
+    assert killable.overlays() == (listed, there)
+    assert killable.sweep(AT_ONCE) == len(there)
+    assert killable.overlays() == (set(), set())
+    pair.judge_live(now)
+    assert killable.overlays() == (listed, there)
+
+
+def test_what_is_read_is_neither_swept_nor_waited_for(
+    killable: Killable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An overlay with roots that are not known is made anew soon, but not under a slow reader."""
+    pair = killable.pair
+    killable.sweep(AT_ONCE)
+    monkeypatch.setattr(overlay, "RETRY", AT_ONCE)
+    pair.put(pair.clock())
+    at = pair.clock()
+
+    def unresolved() -> int:
+        found = answer.plan(pair.conn, pair.name, at, Query(pair.table))
+        pair.conn.commit()
+        return found.unresolved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "MOST_LOOKUPS", 0)
+        assert unresolved() == 1
+    _, (name,) = killable.overlays()
+    with connections.open_connection(conninfo_of(pair.conn)) as reader:
+        reader.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier("live", name)))
+        assert unresolved() == 1
+        killable.sweep(AT_ONCE)
+        assert killable.overlays() == ({name}, {name})
+    assert unresolved() == 0
+    pair.judge_live(at)
+
+
+def test_a_crash_empties_overlays_and_none_is_taken_for_whole(killable: Killable) -> None:
+    pair = killable.pair
+    pair.judge_live(now := pair.clock())
+    pair.judge_live(before := START)  # no row was there
+    plans = [answer.plan(pair.conn, pair.name, at, Query(pair.table)) for at in (now, before)]
+    _, there = killable.overlays()
+    killable.kill()
+    assert killable.overlays() == (set(), there)
+    for planned in plans:
+        with pytest.raises(Unavailable, match="ask again"):
+            answer.read(pair.conn, planned)
+    for at in (now, before):
+        pair.judge_live(at)
+    pair.check_versions()
+    listed, all_there = killable.overlays()
+    assert listed == all_there
+    killable.kill()
+    assert killable.sweep() == len(there)
+    assert killable.overlays() == (set(), set())
+    pair.judge_live(now)
+
+
+def test_an_epoch_that_goes_is_missed_by_plans_and_not_by_new_questions(killable: Killable) -> None:
+    pair = killable.pair
+    now, query = pair.clock(), Query(pair.table)
+    plans = [answer.plan(pair.conn, pair.name, at, query) for at in (1, now)]
+    pair.conn.commit()
+    pair.epoch()
+    dropping.drop(pair.conn, pair.name, 1)
+    later = times.now() + garbage.LIVE_HORIZON
+    assert garbage.collect(pair.conn, pair.name, now=later).epochs == [1]
+    pair.conn.commit()
+    for planned in plans:
+        with pytest.raises(Gone, match="not kept any more"):
+            answer.read(pair.conn, planned)
+    pair.judge_live(now)

@@ -11,9 +11,13 @@ import pytest
 from flask.testing import FlaskClient
 from live_world import MS, LiveWorld, Rows, live_world
 from small_world import START, Pair
+from test_graph_client import Gunicorn
 from werkzeug.test import TestResponse
 
 from matengine.api.app import create_app
+from matengine.engine import datastacks
+from matengine.engine.query.live import overlay
+from matengine.segmentation.chunkedgraph.client import HttpGraph
 from matengine.storage import pools
 
 
@@ -395,3 +399,47 @@ def test_times_ahead_are_refused_and_times_before_everything_are_not(api: Api) -
     assert_same(unrooted, [row | nothing for row in api.truth(now)])
     assert api.rows(START - timedelta(days=1)) == []
     assert api.rows("1960-01-01T00:00:00Z") == []
+
+
+class Counted:
+    """A chunkedgraph, and how often it is asked."""
+
+    def __init__(self, graph: HttpGraph) -> None:
+        self.graph = graph
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls += callable(getattr(self.graph, name))
+        return getattr(self.graph, name)
+
+    def since(self, calls: int = 0, requests: int = 0) -> tuple[int, int]:
+        return self.calls - calls, self.graph.requests - requests
+
+
+def test_a_chunkedgraph_elsewhere_is_asked_little(
+    api: Api, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ids are filtered; and the answers are those that the embedded one gives."""
+    world, conn = api.world, api.world.pair.conn
+    with Gunicorn(server_url) as url:
+        graph = Counted(HttpGraph(url, world.pair.name, settle=timedelta(0)))
+        monkeypatch.setattr(datastacks, "open_graph", lambda conn, segmentation: graph)
+        for at in (START - MS, world.first, *api.times):
+            overlay.sweep(conn, timedelta(0))
+            conn.commit()
+            told = []
+            truth = api.truth(at) if at != world.first else None
+            roots = root_ids(truth or [], "pre_pt_root_id")
+            wanted = {"filter_in_dict": {api.table: {"pre_pt_root_id": roots}}} if roots else {}
+            for asked in ({}, {}, wanted):
+                start = graph.since()
+                found = api.rows(at, **asked)
+                told.append(graph.since(*start))
+                if truth is not None:
+                    rooted = [row for row in truth if not asked or row["pre_pt_root_id"]]
+                    assert_same(found, rooted)
+            print(f"{at}: (calls, requests) made, again, with {len(roots)} roots filtered: {told}")
+            assert all(calls <= 3 and requests <= 4 for calls, requests in told)
+            assert told[1] <= (2, 3)
+            if at == world.first:
+                assert told[0] == (0, 0)

@@ -2,24 +2,22 @@
 
 import json
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from commands import Command
 from poison import unreadable
 from psycopg import sql
 from small_world import Pair
 from steps import work_until
 
-from matengine.cli import main
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.versions import apply, catalogue, epoch
 from matengine.errors import Conflict, Unavailable
 from matengine.storage import writers
 from matengine.storage.connections import conninfo_of, open_connection
 
-Run = Callable[..., tuple[int, str, str]]
 PHASES = ["wait", "collect", "resolve", "apply", "index"]
 # what a run that is taken back must leave as it was; numbers of runs and queue entries go on
 KEPT = {
@@ -37,26 +35,6 @@ KEPT = {
         " 2, 3, 4, 5"
     ),
 }
-
-
-@pytest.fixture
-def run(
-    pair: Pair, server_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Run:
-    """Runs a command; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
-    monkeypatch.delenv("MATENGINE_BROKER_URL", raising=False)
-    # the copies of one world have datastacks of one name
-    monkeypatch.setattr(
-        "matengine.engine.datastacks.find", lambda _: (pair.conn.info.dbname, pair.name)
-    )
-
-    def command(*words: object) -> tuple[int, str, str]:
-        pair.conn.commit()
-        code = main([*map(str, words), "--datastack", pair.name])
-        return code, *capfd.readouterr()
-
-    return command
 
 
 @pytest.fixture
@@ -97,7 +75,7 @@ def everything(pair: Pair) -> dict[str, Any]:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_cancelled_run_leaves_nothing(
-    stirred: Pair, run: Run, monkeypatch: pytest.MonkeyPatch, phase: str
+    stirred: Pair, run: Command, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
     """Nor does it take anything away: the next epoch is as if it had never been."""
     monkeypatch.setattr(apply, "BLOCK", 2)  # many units, some done and some not
@@ -121,7 +99,7 @@ def test_a_cancelled_run_leaves_nothing(
     stirred.check_versions()
 
 
-def test_a_dead_process_is_taken_over(stirred: Pair, run: Run) -> None:
+def test_a_dead_process_is_taken_over(stirred: Pair, run: Command) -> None:
     """Its units go to others when their leases run out; it cannot write any more itself."""
     run_id = stirred.begin()
     work_until(stirred.conn, run_id, "apply")
@@ -173,7 +151,7 @@ def test_a_living_process_keeps_its_unit(stirred: Pair, monkeypatch: pytest.Monk
 
 
 def test_a_unit_that_always_fails_is_named_and_ends_the_run(
-    stirred: Pair, run: Run, monkeypatch: pytest.MonkeyPatch
+    stirred: Pair, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def poison(*_: object) -> None:
         raise RuntimeError("of this row")

@@ -1,42 +1,16 @@
 """The commands pin, name, drop, collect and compact, as one types them."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
+from commands import Command
 from small_world import Pair
 
-from matengine.cli import main
 from matengine.engine.runs import engine, runs
 from matengine.engine.versions import catalogue
 
-Run = Callable[..., Any]
 NAME = "v1.0 of the paper"
-
-
-@pytest.fixture
-def run(
-    pair: Pair,
-    server_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Run:
-    """Runs a command; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
-    monkeypatch.delenv("MATENGINE_BROKER_URL", raising=False)
-    # the copies of one world have datastacks of one name
-    monkeypatch.setattr(
-        "matengine.engine.datastacks.find", lambda _: (pair.conn.info.dbname, pair.name)
-    )
-
-    def command(*words: object) -> tuple[int, str, str]:
-        code = main([*map(str, words), "--datastack", pair.name])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return command
 
 
 def known(pair: Pair) -> dict[int, catalogue.Version]:
@@ -45,7 +19,7 @@ def known(pair: Pair) -> dict[int, catalogue.Version]:
     return found
 
 
-def test_a_name_pins_and_is_understood_everywhere(pair: Pair, run: Run) -> None:
+def test_a_name_pins_and_is_understood_everywhere(pair: Pair, run: Command) -> None:
     code, out, _ = run("name", 1, NAME, "--note", "before the second round")
     assert (code, out) == (
         0,
@@ -73,7 +47,7 @@ def test_a_name_pins_and_is_understood_everywhere(pair: Pair, run: Run) -> None:
     assert known(pair)[1].status == "EXPIRED"
 
 
-def test_versions_go_at_their_time(pair: Pair, run: Run) -> None:
+def test_versions_go_at_their_time(pair: Pair, run: Command) -> None:
     assert run("drop", 1, 2, "--on", "2020-01-01")[1].count("goes on 2020-01-01T00:00:00Z") == 2
     assert known(pair)[2].expires_on == datetime(2020, 1, 1, tzinfo=UTC)
     assert run("drop", 2, "--never")[:2] == (0, "version 2: stays\n")
@@ -101,7 +75,7 @@ def test_versions_go_at_their_time(pair: Pair, run: Run) -> None:
     ],
 )
 def test_misuse_changes_nothing_and_is_told_in_a_line(
-    pair: Pair, run: Run, words: list[str]
+    pair: Pair, run: Command, words: list[str]
 ) -> None:
     before = known(pair)
     code, out, err = run(*words)
@@ -112,7 +86,7 @@ def test_misuse_changes_nothing_and_is_told_in_a_line(
     assert known(pair) == before
 
 
-def test_collect_and_compact(pair: Pair, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collect_and_compact(pair: Pair, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("collect")[1].startswith("nothing to collect")
     run("drop", 1, 2)
     code, out, _ = run("collect", "--live-days", 0, "--json")

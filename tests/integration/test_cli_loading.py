@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import Command
 from small_world import Pair
 
-from matengine.cli import main
 from matengine.engine.query import answer
 from matengine.engine.query.model import Query
 from matengine.engine.versions import catalogue
@@ -19,26 +19,16 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(
-    pair: Pair,
-    server_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Run:
+def run(pair: Pair, commands: Callable[[Pair], Command]) -> Run:
     """Runs a command; gives what it printed, or with code=1 its complaint."""
-    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
-    monkeypatch.delenv("MATENGINE_BROKER_URL", raising=False)
-    # the copies of one world have datastacks of one name
-    monkeypatch.setattr(
-        "matengine.engine.datastacks.find", lambda _: (pair.conn.info.dbname, pair.name)
-    )
+    command = commands(pair)
 
-    def command(*words: object, code: int = 0) -> Any:
-        assert main([*map(str, words), "--datastack", pair.name]) == code
-        out, err = capfd.readouterr()
+    def run(*words: object, code: int = 0) -> Any:
+        found, out, err = command(*words)
+        assert found == code, err
         return err if code else out
 
-    return command
+    return run
 
 
 def test_freeze_names_the_newest_epoch(pair: Pair, run: Run) -> None:

@@ -5,18 +5,16 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from commands import Command
 from psycopg import sql
+from small_world import Pair
 from story import Story, story
 
-from matengine.cli import main
 from matengine.engine.query import diff
 from matengine.engine.versions import layout
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -26,24 +24,12 @@ def told(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def run(
-    told: Story,
-    server_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Run:
+def run(told: Story, commands: Callable[[Pair], Command]) -> Command:
     """Runs a command on the story; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
-
-    def command(*words: object) -> tuple[int, str, str]:
-        code = main([*map(str, words), "--datastack", told.pair.name])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return command
+    return commands(told.pair)
 
 
-def test_verify_says_that_all_is_as_published(told: Story, run: Run) -> None:
+def test_verify_says_that_all_is_as_published(told: Story, run: Command) -> None:
     code, out, _ = run("verify", 1)
     assert code == 0
     assert out.count("as published") == 3
@@ -55,7 +41,7 @@ def test_verify_says_that_all_is_as_published(told: Story, run: Run) -> None:
     assert tables[told.pair.table]["found"]["row_count"] == frozen.num_rows
 
 
-def test_verify_ends_with_1_and_a_sentence(told: Story, run: Run) -> None:
+def test_verify_ends_with_1_and_a_sentence(told: Story, run: Command) -> None:
     with told.connect() as conn:
         conn.execute("SET session_replication_role = replica")
         change = sql.SQL("UPDATE {} SET size = size + %s WHERE id = 1").format(
@@ -81,7 +67,7 @@ def test_verify_ends_with_1_and_a_sentence(told: Story, run: Run) -> None:
     assert run("verify", 1)[0] == 0
 
 
-def test_diff_in_all_formats(told: Story, run: Run, tmp_path: Path) -> None:
+def test_diff_in_all_formats(told: Story, run: Command, tmp_path: Path) -> None:
     found = diff.between(told.conn, told.pair.name, told.pair.table, 1, 2)
     expected = diff.read(told.conn, found).to_pylist()
     code, out, _ = run("diff", told.pair.table, 1, 2, "--json")
@@ -98,7 +84,7 @@ def test_diff_in_all_formats(told: Story, run: Run, tmp_path: Path) -> None:
     assert pq.read_table(file).to_pylist() == expected
 
 
-def test_diff_as_a_table_counts_first(told: Story, run: Run) -> None:
+def test_diff_as_a_table_counts_first(told: Story, run: Command) -> None:
     code, out, _ = run("diff", told.pair.table, 1, 2)
     assert code == 0
     assert "2 added, 2 removed" in out.splitlines()[0]
@@ -108,7 +94,7 @@ def test_diff_as_a_table_counts_first(told: Story, run: Run) -> None:
     assert (code, len(out.splitlines())) == (0, 1)
 
 
-def test_diff_of_my_neuron(told: Story, run: Run) -> None:
+def test_diff_of_my_neuron(told: Story, run: Command) -> None:
     """By one root of version 1: rows that lost it; followed, also rows that its heir gained."""
     whole = json.loads(run("diff", told.pair.table, 1, 2, "--json")[1])
     row = next(
@@ -127,7 +113,7 @@ def test_diff_of_my_neuron(told: Story, run: Run) -> None:
     assert (code, "--root" in err) == (1, True)
 
 
-def test_history(told: Story, run: Run) -> None:
+def test_history(told: Story, run: Command) -> None:
     code, out, _ = run("history", told.pair.table, 3)
     assert code == 0
     assert "→ 3 created" in out
@@ -142,7 +128,7 @@ def test_history(told: Story, run: Run) -> None:
     assert "no row of id 99" in err
 
 
-def test_lineage(told: Story, run: Run) -> None:
+def test_lineage(told: Story, run: Command) -> None:
     answer = json.loads(run("diff", told.pair.table, 1, 2, "--json")[1])
     row = next(
         r for r in answer if r["change"] == "changed" and r["old_pre_pt_root_id"] not in

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+from commands import Command
 from query_world import CELLS, UNITS, QueryWorld, query_world
+from small_world import Pair
 
-from matengine.cli import main
 from matengine.cli.conditions import columns, filters, joins, numbers
 from matengine.engine.query.model import Filter, Join, Op
 from matengine.errors import Invalid
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -22,21 +22,9 @@ def world(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def run(
-    world: QueryWorld,
-    server_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Run:
+def run(world: QueryWorld, commands: Callable[[Pair], Command]) -> Command:
     """Runs `query`; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
-    monkeypatch.delenv("MATENGINE_BROKER_URL", raising=False)
-
-    def command(*words: object) -> tuple[int, str, str]:
-        code = main(["query", *map(str, words), "--datastack", world.name])
-        return code, *capfd.readouterr()
-
-    return command
+    return partial(commands(world.pair), "query")
 
 
 def test_conditions() -> None:
@@ -66,13 +54,13 @@ def test_conditions() -> None:
             wrong()
 
 
-def rows_of(run: Run, *words: object) -> list[dict[str, Any]]:
+def rows_of(run: Command, *words: object) -> list[dict[str, Any]]:
     code, out, err = run(*words, "--json")
     assert code == 0, err
     return list(json.loads(out))
 
 
-def test_rows(world: QueryWorld, run: Run) -> None:
+def test_rows(world: QueryWorld, run: Command) -> None:
     cells = world.tables[2][CELLS].rows
     few = [row for row in cells if (row["score"] or 0) > 3 and row["match_id"] in ("23P", "MC")]
     words = ("--where", "score>3", "--where", "match_id=23P", "--where", "match_id=MC")

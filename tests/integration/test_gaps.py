@@ -3,19 +3,19 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import Command
 from poison import UNREADABLE, nowhere, rootless, unreadable
 from psycopg import sql
 from psycopg.errors import ObjectNotInPrerequisiteState
 from small_world import Pair
 from steps import work_until
 
-from matengine.cli import main
 from matengine.engine import datastacks
 from matengine.engine.annotations import tables
 from matengine.engine.lookup import failures, states
@@ -309,30 +309,7 @@ def test_states_before_the_first_epoch(pair: Pair) -> None:
         states.failures(pair.conn, second.name, "nothing")
 
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(
-    pair: Pair, server_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Run:
-    """Runs a command; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("MATENGINE_DATABASE_URL", server_url)
-    monkeypatch.delenv("MATENGINE_BROKER_URL", raising=False)
-    # the copies of one world have datastacks of one name
-    monkeypatch.setattr(
-        "matengine.engine.datastacks.find", lambda _: (pair.conn.info.dbname, pair.name)
-    )
-
-    def command(*words: object) -> tuple[int, str, str]:
-        pair.conn.commit()
-        code = main([*map(str, words), "--datastack", pair.name])
-        return code, *capfd.readouterr()
-
-    return command
-
-
-def test_as_one_types_it(broken: Pair, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_one_types_it(broken: Pair, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a refused version to one with gaps to one without."""
     monkeypatch.setattr(failures, "MAX_ATTEMPTS", 2)
     row_id = max(broken.world.tables[broken.table])

@@ -57,15 +57,15 @@ def apply(conn: Connection, run: Run, unit: Unit) -> None:
     if shown_before:
         planner.use_indexes(conn)
         conn.execute(statements.keep_unchanged())
-        added, closed, count, hashes, gaps = _only(conn, statements.replace())
+        added, closed, count, hashes, gaps = only_row(conn, statements.replace())
         effect += Effect(added, closed, count, int(hashes), int(gaps))
-    count, hashes, gaps = _only(conn, statements.insert(shown_before=shown_before))
+    count, hashes, gaps = only_row(conn, statements.insert(shown_before=shown_before))
     effect += Effect(count, 0, count, int(hashes), int(gaps))
     units.finish(conn, unit, effect)
     conn.commit()
 
 
-def _only(conn: Connection, query: sql.Composed) -> tuple[Any, ...]:
+def only_row(conn: Connection, query: sql.Composed) -> tuple[Any, ...]:
     """The only row of a query."""
     row: tuple[Any, ...] | None = conn.execute(query).fetchone()
     assert row is not None

@@ -6,8 +6,6 @@ history once: the row versions of old, those that change closed, and the new one
 order of roots. Old versions stay what they were, and are read from the new table.
 """
 
-from typing import Any
-
 from psycopg import sql
 
 from matengine.engine.runs import units
@@ -50,8 +48,8 @@ def rebase(conn: Connection, run: Run, unit: Unit) -> None:
     table = layout.of_unit(conn, run, unit)
     statements = Statements(table, run)
     copy = rewrite.write(conn, run, unit, table, statements.rows())
-    closed, hashes_closed, gaps_closed = _only(conn, statements.closed())
-    added, hashes_added, gaps_added = _only(conn, statements.added(copy.table))
+    closed, hashes_closed, gaps_closed = apply.only_row(conn, statements.closed())
+    added, hashes_added, gaps_added = apply.only_row(conn, statements.added(copy.table))
     conn.execute(statements.forget())
     try:
         rewrite.put_in_place(conn, unit, table, copy)
@@ -70,13 +68,6 @@ def rebase(conn: Connection, run: Run, unit: Unit) -> None:
         )
         units.finish(conn, unit, effect)
     conn.commit()
-
-
-def _only(conn: Connection, query: sql.Composed) -> tuple[Any, ...]:
-    """The only row of a query."""
-    row: tuple[Any, ...] | None = conn.execute(query).fetchone()
-    assert row is not None
-    return row
 
 
 class Statements:

@@ -10,14 +10,13 @@ synapses changed most.
 # %% What to look at
 import argparse
 
-import matplotlib
-
-matplotlib.use("svg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from caveclient import CAVEclient
+
+# in SVG files text stays text, and the same data give the same file
+plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "connectivity"})
 
 words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 words.add_argument("--server", default="http://localhost:8000")

@@ -20,6 +20,7 @@ VERSIONS = (datetime(2026, 1, 10, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
 def test_connectivity(server_url: str, datasets: Path, tmp_path: Path) -> None:
     folder = tmp_path / "snemi3d"
     shutil.copytree(datasets / "snemi3d", folder)
+    # the picture of docs/examples.md is made by naming it here
     picture = Path(os.environ.get("CONNECTIVITY_OUT", tmp_path / "partners.svg"))
     with served_dataset(folder, server_url) as server, server.connect() as conn:
         Truth(server.dataset, conn, server.datastack, server.segmentation).freeze(VERSIONS)

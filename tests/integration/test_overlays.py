@@ -13,6 +13,8 @@ from small_world import START, Pair, write_volume
 
 from matengine import times
 from matengine.box.postgres import PrivatePostgres
+from matengine.engine.annotations import rows as annotations
+from matengine.engine.annotations import tables
 from matengine.engine.query import answer
 from matengine.engine.query.live import overlay, rows
 from matengine.engine.query.model import Query
@@ -87,6 +89,8 @@ def test_sweeps_drop_what_nobody_uses_and_what_is_in_no_list(killable: Killable)
     assert killable.overlays() == (set(), set())
     pair.judge_live(now)
     assert killable.overlays() == (listed, there)
+    pair.judge_live(pair.clock())  # nothing has happened since
+    assert killable.overlays() == (listed, there)
 
 
 def test_what_is_read_is_neither_swept_nor_waited_for(
@@ -153,3 +157,31 @@ def test_an_epoch_that_goes_is_missed_by_plans_and_not_by_new_questions(killable
         with pytest.raises(Gone, match="not kept any more"):
             answer.read(pair.conn, planned)
     pair.judge_live(now)
+
+
+def test_a_table_that_no_epoch_has_is_told_once_until_it_changes(killable: Killable) -> None:
+    pair, conn = killable.pair, killable.pair.conn
+    point = {"pt": {"position": [1, 2, 2]}, "cell_type": "MC", "classification_system": ""}
+    tables.create_table(
+        conn, "young", "cell_type_local", voxel_resolution_nm=(1, 1, 1), description=""
+    )
+
+    def told() -> tuple[int, set[int], int]:
+        """How many rows and overlays there are, and the roots."""
+        conn.commit()
+        found = answer.ask(conn, pair.name, pair.clock(), Query("young"))
+        conn.commit()
+        made = {name for name in killable.overlays()[1] if name.startswith("young")}
+        return found.num_rows, set(found["pt_root_id"].to_pylist()), len(made)
+
+    annotations.insert(conn, "young", [point])
+    rows_before, roots_before, made = told()
+    assert (rows_before, made) == (1, 1)
+    assert told() == (rows_before, roots_before, 1)
+    annotations.insert(conn, "young", [point])
+    assert told() == (2, roots_before, 2)
+    supervoxel = int(pair.voxels[1, 2, 2])
+    pair.merge(pair.supervoxels.index(supervoxel), pair.supervoxels.index(supervoxel) + 40)
+    rows_after, roots_after, made = told()
+    assert (rows_after, made) == (2, 3)
+    assert roots_after != roots_before

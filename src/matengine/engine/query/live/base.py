@@ -15,10 +15,11 @@ from matengine.storage.connections import Connection
 
 @dataclass(frozen=True)
 class Base:
-    """A kept epoch and its time; `following` is the next one kept, where there is one."""
+    """A kept epoch, its time, and whether it has the table; the next one kept, if there is one."""
 
     epoch: int
     time: datetime
+    has_table: bool
     following: int | None
 
 
@@ -42,10 +43,7 @@ class Gulf:
 
 
 def find(conn: Connection, datastack: str, table: str, at: datetime) -> Base | None:
-    """The latest epoch up to `at` that is kept, else the first one after; only if it has the table.
-
-    From an epoch without the table nothing can be told of it.
-    """
+    """The latest epoch up to `at` that is kept, else the first one after."""
     row = conn.execute(
         """
         SELECT e.epoch, e.time, EXISTS (
@@ -60,19 +58,21 @@ def find(conn: Connection, datastack: str, table: str, at: datetime) -> Base | N
         """,
         {"datastack": datastack, "table": table, "at": at},
     ).fetchone()
-    if row is None or not row[2]:
-        return None
-    return Base(row[0], row[1], row[3])
+    return None if row is None else Base(*row)
 
 
 def look(conn: Connection, moment: Moment, table: Layout, graph: ChunkedGraph) -> Gulf:
     """Where a moment of a table stands. Asks the chunkedgraph once; twice, if it is earlier."""
-    base = find(conn, moment.datastack, table.table, moment.annotations)
+    nearest = find(conn, moment.datastack, table.table, moment.annotations)
+    # from an epoch without the table nothing can be told of it
+    base = nearest if nearest and nearest.has_table else None
     frozen = base is not None and base.epoch == moment.annotation_epoch
     changes = () if frozen else _annotations(conn, moment.datastack, table, moment.annotations)
     roots, unrooted = None, False
-    if base is None:
+    if nearest is None or (base is None and moment.time < nearest.time):
         edits = moment.time.isoformat() + moment.annotations.isoformat()
+    elif base is None:
+        edits = f"{nearest.epoch} {_between(graph, nearest.time, moment.time)[1]}"
     elif not table.roots:
         edits = ""
     elif moment.time < base.time and moment.time < graph.oldest_timestamp():
@@ -100,12 +100,15 @@ def _annotations(
 ) -> tuple[object, ...]:
     """What tells two moments of the annotations apart: the last change, and those in the queue.
 
-    Queued changes are counted too, as one with an earlier number may commit later.
+    Queued changes are counted too, as one with an earlier number may commit later; and each epoch
+    empties the queue.
     """
     row = conn.execute(
         sql.SQL(
             "SELECT (SELECT max(created) FROM {live} WHERE created <= %(at)s),"
-            " (SELECT max(deleted) FROM {live} WHERE deleted <= %(at)s), count(*), max(seq)"
+            " (SELECT max(deleted) FROM {live} WHERE deleted <= %(at)s), count(*), max(seq),"
+            " (SELECT max(epoch) FROM matengine.epoch"
+            " WHERE datastack = %(datastack)s AND sealed IS NOT NULL)"
             " FROM matengine.change"
             " WHERE datastack = %(datastack)s AND table_name = %(table)s AND due <= %(at)s"
         ).format(live=table.live),

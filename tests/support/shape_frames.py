@@ -156,8 +156,8 @@ def _same(row: dict[str, Any], expected: dict[str, Any]) -> bool:
     for name, value in row.items():
         if name not in expected:
             return False
-        other = expected[name]
-        if pd.isna(other) and (value is None or value != value):
+        other = expected[name]  # NaN and NaT differ from themselves
+        if (other is None or other != other) and (value is None or value != value):
             continue
         if name.startswith("created"):
             other = str(other)

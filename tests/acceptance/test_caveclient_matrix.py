@@ -42,9 +42,6 @@ from matengine.engine.runs import engine as runs_engine
 from matengine.storage.connections import conninfo_of
 from matengine.testing.queries import answer
 
-# each looks at what was called before, and the last at all of it
-pytestmark = pytest.mark.xdist_group("caveclient_matrix")
-
 
 @pytest.fixture(scope="module")
 def setting(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:

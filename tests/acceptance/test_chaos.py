@@ -2,12 +2,10 @@
 
 import random
 
-import pytest
 from chaos import Wanted, chaos, table_of
 from chaos_works import KINDS
 
 
-@pytest.mark.xdist_group("chaos")
 def test_every_process_is_killed_in_a_run() -> None:
     seed = random.randrange(2**16)
     wanted = Wanted(workflows=3, rows=2000, seed=seed, every_s=0.7, most_kills=1, pause_s=0.1)

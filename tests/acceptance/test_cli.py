@@ -195,7 +195,8 @@ def test_faults_of_a_query_are_one_line_with_a_hint(box: CommandBox, tmp_path: P
     assert "has no version 9" in box.fails("query", "synapses", "--version", "9")
     fails = box.fails("query", "synapses", "--where", "pre_pt_rootid=1")
     assert "Did you mean 'pre_pt_root_id'?" in fails
-    assert "'x' is no value" in box.fails("query", "synapses", "--where", "pre_pt_root_id=x")
+    fails = box.fails("query", "synapses", "--where", "pre_pt_root_id=x")
+    assert "takes a whole number, not 'x'" in fails
     assert "no condition" in box.fails("query", "synapses", "--where", "size")
     assert "tells no format" in box.fails("query", "synapses", "--out", tmp_path / "a.xls")
     assert "cannot be written" in box.fails("query", "synapses", "--out", tmp_path / "no" / "a.csv")

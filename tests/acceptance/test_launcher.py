@@ -67,7 +67,7 @@ def test_tests_run_in_the_clone_with_the_arguments_given(clone: Path) -> None:
     stamp(clone, "dev")
     done = mat(clone, "test", "-k", "a b")
     assert done.stderr == ""
-    assert done.stdout == f"[python][-m][pytest][-n][2][--dist][loadgroup][-k][a b] in {clone}\n"
+    assert done.stdout == f"[python][-m][pytest][-n][2][--dist][loadfile][-k][a b] in {clone}\n"
 
 
 def test_an_environment_for_tests_also_serves_the_program(clone: Path) -> None:

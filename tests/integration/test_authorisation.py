@@ -15,8 +15,6 @@ from matengine.engine.annotations import tables
 from matengine.storage import pools
 from matengine.times import now
 
-pytestmark = pytest.mark.xdist_group("authorisation")
-
 OWNER, FRIEND, STRANGER = (letter * 32 for letter in "abc")
 # the description of the interface, schemas, and whether the server is there
 OPEN = {"health", "schema", "openapi", "swagger"}

@@ -20,9 +20,6 @@ from matengine.box.process import alive, wait_until
 from matengine.box.programs import WORKER_PROCESSES, worker_answers
 from matengine.settings import Settings
 
-# one process of the test run has the box, the others do not start their own
-pytestmark = pytest.mark.xdist_group("box")
-
 PATIENCE_S = 45
 CHILDREN = {
     "postgres": "/postgres -D",

@@ -13,8 +13,6 @@ from matengine.api import wire
 from matengine.storage.connections import Connection
 from matengine.times import now
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 # what belongs into the server's log, not into an answer
 INSIDE = ("SELECT", "psycopg", "Traceback", "history.", "pydantic", 'File "', "INSERT")
 

@@ -21,8 +21,6 @@ from matengine.api import description
 from matengine.api.app import create_app
 from matengine.api.materialize.arrow_out import CONTENT_TYPE as ARROW
 
-pytestmark = pytest.mark.xdist_group("openapi")
-
 # so many requests of each operation
 CASES = int(os.environ.get("MATENGINE_OPENAPI_CASES", "3"))
 # 500 is never among the documented statuses

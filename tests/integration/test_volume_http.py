@@ -145,7 +145,6 @@ def _check_refusals(place: Place, raw: str) -> None:
         f"{raw}/8_8_40/link",
         f"{raw}/8_8_40/",
         f"{raw}/8_8_40",
-        f"{raw}/8_8_40/x%00",
         f"{raw}/notes.txt",
         "no_such_segmentation/info",
     ):

@@ -40,6 +40,7 @@ def _query(draw: st.DrawFn, world: QueryWorld, version: int) -> Query:
         {table: suffixes[table] for table in given},
         resolution_nm=draw(st.sampled_from(RESOLUTIONS)),
         half_open=draw(st.booleans()),
+        with_supervoxels=draw(st.booleans()),
     )
 
 

@@ -95,6 +95,7 @@ def query(
     from matengine.cli import conditions, rows_out
     from matengine.engine.query import answer, joins, moments
     from matengine.engine.query.model import At, Axes, Query
+    from matengine.engine.versions import labels
 
     chosen = chosen_format(format, out, as_json)
     asked = Query(
@@ -103,18 +104,21 @@ def query(
         filters=conditions.filters(table, where or [], box or []),
         limit=SHOWN_ROWS if limit is None and chosen is Format.table else limit,
         random_sample=sample,
+        with_supervoxels=False,
     )
     if resolution:
         x, y, z = conditions.numbers(resolution, 3, "--resolution")
         asked = replace(asked, resolution_nm=(x, y, z))
     asked = replace(asked, columns=conditions.columns(columns, joins.names(asked)))
-    moment = moments.read(version)
-    at: At = moment
-    called = f"version {version}" if isinstance(moment, str | int) else version
-    if segmentation:
-        at = Axes(moment, moments.read(segmentation))
-        called += f", segmentation of {segmentation}"
     with place(data, datastack) as there:
+        moment = moments.read(version)
+        if isinstance(moment, str):
+            moment = labels.find(there.conn, there.datastack, moment).version
+        at: At = moment
+        called = f"version {moment}" if isinstance(moment, int) else version
+        if segmentation:
+            at = Axes(moment, moments.read(segmentation))
+            called += f", segmentation of {segmentation}"
         found = answer.plan(there.conn, there.datastack, at, asked)
         if count:
             console.show(str(answer.count(there.conn, found)))

@@ -81,7 +81,8 @@ def _chosen(query: Query, tables: Tables) -> list[tuple[str, str]]:
     for table, column in pairs:
         partner = column.replace("root_id", "supervoxel_id")
         known = tables[table].ids_of_segmentation
-        if column != partner and {column, partner} <= known and (table, partner) not in pairs:
+        along = query.with_supervoxels and (table, partner) not in pairs
+        if along and column != partner and {column, partner} <= known:
             found.append((table, partner))
         found.append((table, column))
     return found

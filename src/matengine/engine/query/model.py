@@ -64,7 +64,8 @@ class Query:
     suffixes: appended to names that are selected of more than one table.
     resolution_nm: positions come in these nm a unit; None for the voxels of the first table.
     random_sample: about so many rows, chosen evenly. half_open: boxes without their upper faces.
-    after: a cursor that an earlier answer gave, to go on where it ended.
+    after: a cursor that an earlier answer gave, to go on where it ended. with_supervoxels: a root
+    column that is selected brings its supervoxels along, as clients need to bring it to date.
     """
 
     table: str
@@ -79,3 +80,4 @@ class Query:
     random_sample: int | None = None
     half_open: bool = False
     after: str | None = None
+    with_supervoxels: bool = True

@@ -90,7 +90,7 @@ def _chosen(query: Query, relations: Mapping[str, Relation]) -> list[tuple[str, 
     asked = set(pairs)
     found: list[tuple[str, Column]] = []
     for table, name in pairs:
-        partner = _supervoxel_of(relations[table], name)
+        partner = _supervoxel_of(relations[table], name) if query.with_supervoxels else None
         if partner and (table, partner.name) not in asked:
             found.append((table, partner))
         found += [(table, column) for column in _expanded(relations[table], name)]

@@ -1,6 +1,5 @@
 """Compaction: the same versions in another order, whoever reads, whatever dies."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -95,35 +94,11 @@ def test_an_index_that_somebody_added_stays(pair: Pair) -> None:
     assert before < {d for (d,) in ask(pair.conn, INDEXES, table)}
 
 
+@pytest.mark.usefixtures("reading")
 def test_readers_go_on(pair: Pair) -> None:
-    """Through views and relations, in one statement after the other, while it is done again."""
-    ended = threading.Event()
-    answers: list[int] = []
-    faults: list[BaseException] = []
-    view = sql.SQL("SELECT count(*), sum(post_pt_root_id) FROM {}").format(
-        sql.Identifier(f"{pair.name}__mat1", pair.table)
-    )
-
-    def go_on() -> None:
-        try:
-            with open_connection(conninfo_of(pair.conn), autocommit=True) as conn:
-                first = conn.execute(view).fetchone()
-                while not ended.is_set():
-                    assert conn.execute(view).fetchone() == first
-                    rows = answer.ask(conn, pair.name, 2, Query(pair.table))
-                    assert rows == pair.versions[2][1][pair.table]
-                    answers.append(1)
-        except BaseException as fault:
-            faults.append(fault)
-
-    reader = threading.Thread(target=go_on)
-    reader.start()
+    """In one statement after the other, while it is done again."""
     for _ in range(3):
         assert work(pair).status == "done"
-    ended.set()
-    reader.join()
-    assert faults == []
-    assert len(answers) > 3
 
 
 def test_a_snapshot_older_than_the_copy_sees_all_of_it(pair: Pair) -> None:

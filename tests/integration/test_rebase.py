@@ -3,7 +3,6 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -263,37 +262,6 @@ def test_where_readers_do_not_end_it_goes_row_by_row(
         drive(pair, begun)
     assert "apply" in kinds(pair.conn, begun)
     pair.check_versions()
-
-
-@pytest.fixture
-def reading(pair: Pair) -> Iterator[list[int]]:
-    """Somebody who reads version 2 all the while, by a view and by a relation."""
-    ended = threading.Event()
-    answers: list[int] = []
-    faults: list[BaseException] = []
-    view = sql.SQL("SELECT count(*), sum(post_pt_root_id) FROM {}").format(
-        sql.Identifier(f"{pair.name}__mat2", pair.table)
-    )
-
-    def go_on() -> None:
-        try:
-            with open_connection(conninfo_of(pair.conn), autocommit=True) as conn:
-                first = conn.execute(view).fetchone()
-                while not ended.is_set():
-                    assert conn.execute(view).fetchone() == first
-                    rows = answer.ask(conn, pair.name, 2, Query(pair.table))
-                    assert rows == pair.versions[2][1][pair.table]
-                    answers.append(1)
-        except BaseException as fault:
-            faults.append(fault)
-
-    reader = threading.Thread(target=go_on)
-    reader.start()
-    yield answers
-    ended.set()
-    reader.join()
-    assert faults == []
-    assert len(answers) > 3
 
 
 def test_readers_go_on(pair: Pair, begun: int, reading: list[int]) -> None:

@@ -65,9 +65,7 @@ def refuse_outdated(
     roots = roots_asked_for(filters, MOST_CHECKED)
     if not roots:
         return
-    graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
-    ids = np.array(roots, np.int64)
-    gone = ids[~graph.is_latest(ids, at)].tolist()
+    graph, gone = _gone(conn, datastack, at, roots)
     if gone:
         told = " ".join(str(_judge(graph, root, at)) for root in gone[:MOST_TOLD])
         more = f" So are {len(gone) - MOST_TOLD} more." if len(gone) > MOST_TOLD else ""
@@ -81,10 +79,17 @@ def outdated(
 
     Raises Unavailable where a chunkedgraph's server does not answer.
     """
-    graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
-    ids = np.array(list(roots), np.int64)
-    gone = ids[~graph.is_latest(ids, at)].tolist()
+    graph, gone = _gone(conn, datastack, at, list(roots))
     return [_judge(graph, root, at) for root in gone]
+
+
+def _gone(
+    conn: Connection, datastack: str, at: datetime, roots: list[int]
+) -> tuple[ChunkedGraph, list[int]]:
+    """The chunkedgraph, and those of the root ids that do not live at a time."""
+    graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
+    ids = np.array(roots, np.int64)
+    return graph, ids[~graph.is_latest(ids, at)].tolist()
 
 
 def _judge(graph: ChunkedGraph, root: int, at: datetime) -> Outdated:

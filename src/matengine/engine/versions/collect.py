@@ -73,8 +73,8 @@ class Statements:
             "name": sql.Literal(table.table),
             "columns": layout.names_of(table),
             "order": sql.Identifier(table.order),
-            "supervoxels": _listed(table.supervoxels),
-            "of_history": _listed(table.supervoxels, "h"),
+            "supervoxels": layout.trailing(table.supervoxels),
+            "of_history": layout.trailing(table.supervoxels, "h"),
             "hash": fingerprint.row_hash(table, "closed"),
             "gap": fingerprint.gap(table, "closed"),
         }
@@ -214,9 +214,3 @@ class Statements:
             first=sql.Literal(first),
             last=sql.Literal(last),
         )
-
-
-def _listed(columns: tuple[str, ...], alias: str | None = None) -> sql.Composed:
-    """Columns as the end of a list: each after a comma."""
-    named = [sql.Identifier(alias, c) if alias else sql.Identifier(c) for c in columns]
-    return sql.SQL("").join(sql.SQL(", ") + name for name in named)

@@ -1,5 +1,6 @@
 """Where the rows of an annotation table live: the live table, its history, what is looked up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -213,6 +214,11 @@ def names_of(layout: Layout) -> sql.Composed:
     return sql.SQL(", ").join(
         [sql.Identifier("id"), sql.Identifier("created"), *map(_name, layout.columns)]
     )
+
+
+def trailing(columns: Sequence[str], *alias: str) -> sql.Composed:
+    """Columns as the end of a list: each after a comma."""
+    return _and([sql.SQL("{}").format(sql.Identifier(*alias, c)) for c in columns])
 
 
 def _name(column: Column) -> sql.Identifier:

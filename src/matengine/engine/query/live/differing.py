@@ -7,8 +7,6 @@ from matengine.engine.versions import layout, planner
 from matengine.engine.versions.layout import Layout
 from matengine.storage.connections import Connection
 
-CANDIDATES = "pg_temp.candidate"
-
 
 def collect(conn: Connection, datastack: str, table: Layout, gulf: Gulf) -> None:
     """Make the temporary table `candidate` of the ids, until the transaction ends."""

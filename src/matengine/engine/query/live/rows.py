@@ -1,7 +1,5 @@
 """The rows of an overlay: what they are at the moment, with the roots that they have there."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -91,7 +89,7 @@ def _visible(gulf: Gulf) -> sql.Composed:
 
 def _read(conn: Connection, table: Layout) -> Rows:
     """The rows that are shown, with the supervoxels that are known already."""
-    columns = _listed(table.supervoxels)
+    columns = layout.trailing(table.supervoxels)
     with conn.cursor(binary=True) as cursor:
         found = cursor.execute(
             sql.SQL("SELECT id {} FROM pg_temp.classified WHERE shown ORDER BY id").format(columns)
@@ -152,8 +150,7 @@ def _fill(conn: Connection, table: Layout, gulf: Gulf, rows: Rows, name: str) ->
     )
     conn.execute(
         sql.SQL("CREATE TEMP TABLE found ON COMMIT DROP AS SELECT id {} FROM {} LIMIT 0").format(
-            sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(c)) for c in segmentation),
-            target,
+            layout.trailing(segmentation), target
         )
     )
     columns = resolve.id_columns(table.supervoxels, rows.supervoxels, rows.known)
@@ -173,13 +170,8 @@ def _fill(conn: Connection, table: Layout, gulf: Gulf, rows: Rows, name: str) ->
         ).format(
             target=target,
             names=sql.SQL(", ").join(map(sql.Identifier, ["id", *annotation, *segmentation])),
-            values=sql.SQL(", ").join(
-                [
-                    sql.Identifier("c", "id"),
-                    *values,
-                    *(sql.Identifier("f", c) for c in segmentation),
-                ]
-            ),
+            values=sql.SQL(", ").join([sql.Identifier("c", "id"), *values])
+            + layout.trailing(segmentation, "f"),
             live=table.live,
             history=table.history,
             visible=_visible(gulf),
@@ -189,8 +181,3 @@ def _fill(conn: Connection, table: Layout, gulf: Gulf, rows: Rows, name: str) ->
         conn.execute(sql.SQL("CREATE INDEX ON {} ({})").format(target, sql.Identifier(column)))
     conn.execute(sql.SQL("ANALYZE {}").format(target))
     return filled.rowcount
-
-
-def _listed(columns: Sequence[str], *alias: str) -> sql.Composed:
-    """Columns as the end of a list: each after a comma."""
-    return sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(*alias, c)) for c in columns)

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 if str(SUPPORT) not in sys.path:  # where pytest has not put it there
@@ -236,6 +236,7 @@ class Chaos:
 
     def _finish(self) -> None:
         """With everything alive one more version; then all of them once more."""
+        self._await_reader()
         self.works.stop("writer", "reader")
         failed = len(self.found.failed)
         self._workflow()
@@ -245,6 +246,19 @@ class Chaos:
         for version, published in self.digests.items():
             self.say(f"looking at version {version} again")
             self._check_again(known, version, published)
+
+    def _await_reader(self) -> None:
+        """In a short run it may have had no time yet to compare an answer."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._compared():
+            if time.monotonic() > deadline:
+                raise Stuck("the reader compares nothing")
+            self.works.tend()
+            time.sleep(POLL_S)
+
+    def _compared(self) -> list[dict[str, Any]]:
+        """What the readers told: a line for each answer they compared."""
+        return [line for file in (self.folder / "read").glob("*.jsonl") for line in lines(file)]
 
     def _check_again(self, known: Facts, version: int, published: str) -> None:
         found = self.persist(lambda c: catalogue.version(c, DATASTACK, version))
@@ -263,11 +277,10 @@ class Chaos:
         deeds = self.ledger.read()
         found.operations = dict(Counter(deed.end for deed in deeds))
         found.rows_written = self.wanted.rows + sum(len(deed.new) for deed in deeds)
-        for file in (self.folder / "read").glob("*.jsonl"):
-            for line in lines(file):
-                found.answers_compared += 1
-                if line["fault"]:
-                    self._differ(f"version {line['version']}, to a reader: {line['fault']}")
+        for line in self._compared():
+            found.answers_compared += 1
+            if line["fault"]:
+                self._differ(f"version {line['version']}, to a reader: {line['fault']}")
         for words in self.works.ended:
             self._differ(words)
 

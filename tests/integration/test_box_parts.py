@@ -11,7 +11,7 @@ import pytest
 
 from matengine.box import binaries, supervisor
 from matengine.box.binaries import postgres_tools, redis_server
-from matengine.box.process import alive, end, spawn
+from matengine.box.process import alive, end, spawn, wait_until
 from matengine.box.service import Service
 from matengine.box.supervisor import LONGEST_PAUSE_S, STEADY_S, Supervisor, Trouble
 from matengine.errors import Invalid, Unavailable
@@ -96,8 +96,8 @@ def test_whoever_ignores_signals_is_ended_with_its_children(tmp_path: Path) -> N
     pid = stubborn.process.pid
     stubborn.stop()
     assert not stubborn.running
-    group = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    assert not any(_group(entry) == pid and alive(int(entry.name)) for entry in group)
+    # the kernel ends whom SIGKILL hit in its own time
+    assert wait_until(lambda: not _alive_of(pid), 60)
 
 
 def test_stages_start_in_order_and_a_signal_stops_the_start(tmp_path: Path) -> None:
@@ -135,6 +135,12 @@ def test_who_was_told_something_old_restarts(
     monkeypatch.undo()
     assert (moving.launches, told.launches) == (2, 2)
     watch.stop()
+
+
+def _alive_of(group: int) -> list[int]:
+    """The living processes of a process group."""
+    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [int(e.name) for e in entries if _group(e) == group and alive(int(e.name))]
 
 
 def _group(entry: Path) -> int:

@@ -1,72 +1,123 @@
-"""`./mat bench`: the benchmarks on a private server of their own."""
+"""`./mat bench`: the measurements, each on a private server of its own."""
 
+import json
+import logging
 import sys
-import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import epochs
-from bench.measure import Cost
-from matengine import settings
-from matengine.box.postgres import PrivatePostgres
-from matengine.settings import Settings
+from bench import aging, answers, diffs, resegment, versions
+from bench.figure import Figure
+from bench.place import CACHE, Place
+from matengine.cli.watching import watching
+from matengine.errors import MatengineError, NotFound, did_you_mean
 
-CACHE = Path(".cache") / "bench"
+# in the order in which they run where none is named
+BENCHES: dict[str, ModuleType] = {
+    "versions": versions,
+}
+# these take long, and run only when named
+LONG: dict[str, ModuleType] = {
+    "diffs": diffs,
+    "resegment": resegment,
+    "aging": aging,
+    "answers": answers,
+}
+
+_ALL = BENCHES | LONG
+
+
+def _lines(benches: dict[str, ModuleType]) -> str:
+    """A line each: the name, and the first line of the module's docstring."""
+    width = max(map(len, _ALL))
+    return "\n".join(
+        f"{name:{width}}  {(module.__doc__ or '').strip().splitlines()[0]}"
+        for name, module in benches.items()
+    )
+
+
+HELP = f"""Measure what the engine costs, where it can beside the classic way on the same data.
+
+\b
+Run where none is named:
+{_lines(BENCHES)}
+
+\b
+Run only when named, for they take long:
+{_lines(LONG)}
+"""
 
 
 def main(
-    rows: Annotated[int, typer.Option(help="Synapses to load.")] = 1_000_000,
-    data: Annotated[
-        Path | None, typer.Option(help="A folder of synthetic synapses; made where not given.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME ...]")] = None,
+    rows: Annotated[int, typer.Option(min=100, help="Rows of the data.")] = 1_000_000,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw figures of several sizes here (svg, png)."),
     ] = None,
     plans: Annotated[
-        Path | None, typer.Option(help="Write PostgreSQL's log with the plan of every statement.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the plan of every statement here; slower."),
     ] = None,
 ) -> None:
-    """Load synapses, make an epoch, change 1 % by proofreading, make the next; say what it cost."""
-    folder = data or epochs.data(CACHE, rows)
-    with tempfile.TemporaryDirectory(prefix="matengine-bench-") as place:
-        Path(place).chmod(0o755)
-        with PrivatePostgres(Path(place) / "postgres") as server:
-            settings.use(Settings(server.url))
-            assert server.process is not None
-            costs, facts = epochs.run(
-                epochs.Server(server.url, server.process.pid), folder, explain=plans is not None
-            )
-            if plans is not None:
-                plans.write_text(server.log.read_text())
-    _show(costs, facts)
+    """Run the benchmarks, print their figures, write them where asked."""
+    chosen = names or list(BENCHES)
+    for name in chosen:
+        if name not in _ALL:
+            raise NotFound(f"There is no benchmark {name!r}.", did_you_mean(name, _ALL))
+    figures: list[Figure] = []
+    for name in chosen:
+        with watching(name) as progress:
+            figures += _ALL[name].run(Place(rows, CACHE, progress, plans))
+    _show(figures)
     if json_file is not None:
-        json_file.write_text(epochs.dumps(costs, facts))
+        json_file.write_text(json.dumps([f.record() for f in figures], indent=2) + "\n")
+    if plot is not None:
+        from bench.plot import draw  # matplotlib takes long to import
+
+        draw(figures, plot)
 
 
-def _show(costs: list[Cost], facts: dict[str, object]) -> None:
-    table = Table(title="What each step cost")
-    for heading in ("step", "CPU s, ours", "CPU s, PostgreSQL", "wall s", "WAL MB",
-                    "peak MB, ours", "peak MB, a backend"):  # fmt: skip
-        table.add_column(heading, justify="left" if heading == "step" else "right")
-    for c in costs:
+def _show(figures: list[Figure]) -> None:
+    table = Table(title="What it costs")
+    for heading in ("figure", "rows", "ours", "stand-in", "ratio", "unit", "note"):
+        table.add_column(heading, justify="left" if heading in ("figure", "note") else "right")
+    for f in figures:
         table.add_row(
-            c.name,
-            f"{c.cpu_client_s:.2f}",
-            f"{c.cpu_server_s:.2f}",
-            f"{c.wall_s:.2f}",
-            f"{c.wal_bytes / 1e6:.1f}",
-            f"{c.peak_client_bytes / 1e6:.0f}",
-            f"{c.peak_server_bytes / 1e6:.0f}",
+            f.name,
+            f"{f.rows:,}",
+            number(f.ours),
+            "" if f.stand_in is None else number(f.stand_in),
+            "" if f.ratio is None else _part(f.ratio),
+            f.unit,
+            f.note,
         )
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    for name, value in facts.items():
-        console.print(f"{name}: {value}")
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def number(value: float) -> str:
+    """Three digits, and no exponent."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _part(ratio: float) -> str:
+    return f"1/{number(1 / ratio)}" if 0 < ratio < 1 else number(ratio)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(help=HELP)(main)
+    try:
+        app(prog_name="./mat bench")
+    except MatengineError as error:
+        sys.exit(str(error))

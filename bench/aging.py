@@ -1,25 +1,18 @@
-"""How a datastack grows old: many versions, most of them dropped, collected, compacted.
+"""How a datastack grows old: many versions, most of them dropped, collected, compacted."""
 
-`python -m bench.aging --rows 1000000 --versions 50` on a private server of its own.
-"""
-
-import json
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import typer
 from numpy.typing import NDArray
 from psycopg import sql
 
-from matengine import settings
-from matengine.box.postgres import PrivatePostgres
+from bench.figure import Figure
+from bench.place import Place
 from matengine.engine import datastacks
 from matengine.engine.annotations import bulk, tables
 from matengine.engine.lookup import given
@@ -27,8 +20,8 @@ from matengine.engine.query import answer
 from matengine.engine.query.model import Filter, Op, Query
 from matengine.engine.runs import engine
 from matengine.engine.versions import catalogue, compact, dropping, epoch, garbage, layout, verify
+from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph import local
-from matengine.settings import Settings
 from matengine.storage import connections
 from matengine.storage.connections import Connection, conninfo_of
 
@@ -39,6 +32,9 @@ ROWS_PER_SUPERVOXEL = 4
 SUPERVOXELS_PER_OBJECT = 50
 ROOTS_ASKED = 100
 FIRST_ID = 1 << 56
+VERSIONS = 50
+SHARE = 0.005  # of the rows change for each version
+KEPT = 20
 
 
 class Aging:
@@ -121,61 +117,54 @@ class Aging:
         return all(t.right for v in versions for t in verify.verify(self.conn, NAME, v))
 
 
-def run(conn: Connection, rows: int, versions: int, share: float, kept: int) -> dict[str, Any]:
-    """The figures; all but the newest `kept` versions are dropped."""
-    facts: dict[str, Any] = {"rows": rows, "versions": versions}
-    seconds: dict[str, float] = {}
+def run(place: Place) -> list[Figure]:
+    """Make many versions, drop all but the newest, collect, compact."""
+    found: list[Figure] = []
 
-    def timed(what: str, work: Callable[[], Any]) -> Any:
+    def tell(name: str, value: float, unit: str, note: str = "") -> None:
+        found.append(Figure(name, value, None, unit, place.rows, note))
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
         begun = time.perf_counter()
         answer = work()
-        seconds[what] = round(time.perf_counter() - begun, 2)
+        tell(name, time.perf_counter() - begun, "s", "wall")
         return answer
 
-    aging = Aging(conn, rows, share)
-    timed("first version", aging.version)
-    facts["MB of the first version"] = aging.disk_mb()
-    for _ in range(versions - 1):
-        aging.edit()
-        timed("last version", aging.version)
-    facts["MB of all versions"] = aging.disk_mb()
-    facts["ms a root, oldest and newest version"] = aging.query_ms(1, versions)
-    stay = range(versions - kept + 1, versions + 1)
-    for number in range(1, stay[0]):
-        dropping.drop(conn, NAME, number)
-    told = timed("collect", lambda: garbage.collect(conn, NAME, live_horizon=timedelta()))
-    facts["versions kept"] = len(stay)
-    facts["row versions collected"] = sum(t.rows for t in told.tables)
-    facts["MB collected"] = round(sum(t.bytes for t in told.tables) / 1e6, 1)
-    facts["MB after collecting"] = aging.disk_mb()
-    for _ in range(3):
-        aging.edit()
-        aging.version()
-    facts["MB after three more versions"] = aging.disk_mb()
-    facts["tables worth compacting"] = compact.worthwhile(conn, NAME)
-    conn.commit()
-    timed("compact", lambda: engine.drive(conninfo_of(conn), compact.start(conn, NAME)))
-    facts["MB after compacting"] = aging.disk_mb()
-    facts["ms a root, compacted"] = aging.query_ms(stay[0], versions + 3)
-    facts["all kept versions verified"] = aging.right(*stay, versions + 3)
-    return facts | {"seconds": seconds}
+    def asked(aging: Aging, when: str, *versions: int) -> None:
+        for which, ms in zip(("oldest", "newest"), aging.query_ms(*versions), strict=True):
+            tell(f"one root of the {which} version, {when}", ms, "ms", "wall, median")
 
-
-def main(
-    rows: Annotated[int, typer.Option(help="Synapses.")] = 1_000_000,
-    versions: Annotated[int, typer.Option(min=2, help="Versions made.")] = 50,
-    share: Annotated[float, typer.Option(help="Part of the rows that change for each.")] = 0.005,
-    kept: Annotated[int, typer.Option(min=2, help="Versions not dropped.")] = 20,
-) -> None:
-    """Make many versions, drop the oldest, collect, compact; say what disk and queries cost."""
-    with tempfile.TemporaryDirectory(prefix="matengine-bench-") as place:
-        Path(place).chmod(0o755)
-        with PrivatePostgres(Path(place) / "postgres") as server:
-            settings.use(Settings(server.url))
-            connections.create_aligned_volume(NAME)
-            with connections.connect(NAME) as conn:
-                print(json.dumps(run(conn, rows, versions, share, kept), indent=2))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    with place.server():
+        connections.create_aligned_volume(NAME)
+        with connections.connect(NAME) as conn:
+            aging = Aging(conn, place.rows, SHARE)
+            timed("first version", aging.version)
+            tell("disk of the first version", aging.disk_mb(), "MB")
+            for number in range(2, VERSIONS):
+                place.progress(number, VERSIONS, "versions")
+                aging.edit()
+                aging.version()
+            aging.edit()
+            timed(f"version {VERSIONS}", aging.version)
+            tell(f"disk of {VERSIONS} versions", aging.disk_mb(), "MB")
+            asked(aging, "all kept", 1, VERSIONS)
+            stay = range(VERSIONS - KEPT + 1, VERSIONS + 1)
+            for number in range(1, stay[0]):
+                dropping.drop(conn, NAME, number)
+            told = timed("collect", lambda: garbage.collect(conn, NAME, live_horizon=timedelta()))
+            tell("row versions collected", sum(t.rows for t in told.tables), "rows")
+            tell("disk collected", sum(t.bytes for t in told.tables) / 1e6, "MB")
+            tell("disk after collecting", aging.disk_mb(), "MB")
+            for _ in range(3):
+                aging.edit()
+                aging.version()
+            tell("disk after three more versions", aging.disk_mb(), "MB")
+            worth = compact.worthwhile(conn, NAME)
+            tell("tables worth compacting", len(worth), "tables")
+            conn.commit()
+            timed("compact", lambda: engine.drive(conninfo_of(conn), compact.start(conn, NAME)))
+            tell("disk after compacting", aging.disk_mb(), "MB", f"{KEPT + 3} versions")
+            asked(aging, "compacted", stay[0], VERSIONS + 3)
+            if not aging.right(*stay, VERSIONS + 3):
+                raise Invalid("A kept version is not as it was published.")
+    return found

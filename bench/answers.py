@@ -1,35 +1,28 @@
-"""A long answer over HTTP: how fast it comes, and what the server's memory does meanwhile.
-
-`python -m bench.answers --rows 5000000` on private servers of its own.
-"""
+"""A long answer over HTTP: how fast it comes, and what the server's memory does meanwhile."""
 
 import json
 import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import requests
-import typer
 from psycopg import sql
 
-from matengine import settings
-from matengine.box.postgres import PrivatePostgres
+from bench.figure import Figure
+from bench.place import Place
 from matengine.engine import datastacks
 from matengine.engine.annotations import tables
 from matengine.engine.runs import engine
 from matengine.engine.versions import epoch, layout
 from matengine.segmentation.chunkedgraph import local
-from matengine.settings import Settings
 from matengine.storage import connections
 from matengine.storage.connections import Connection, conninfo_of
 
@@ -48,24 +41,21 @@ _CHUNK = 1 << 16
 _KEY = b'"id":'
 
 
-def main(
-    rows: Annotated[int, typer.Option(help="Synapses of the answer.")] = 5_000_000,
-) -> None:
+def run(place: Place) -> list[Figure]:
     """Ask for a whole version of a table as Arrow, and for a tenth of it as JSON."""
-    with tempfile.TemporaryDirectory(prefix="matengine-bench-") as place:
-        Path(place).chmod(0o755)
-        with PrivatePostgres(Path(place) / "postgres", durable=False) as server:
-            settings.use(Settings(server.url))
-            connections.create_aligned_volume(NAME)
-            with connections.connect(NAME) as conn:
-                _make(conn, rows)
-            with _serving() as (url, worker):
-                found = [
-                    _ask(url, worker, "Arrow, zstd", {"Accept-Encoding": "zstd"}),
-                    _ask(url, worker, "Arrow", {"Accept-Encoding": "identity"}),
-                    _ask(url, worker, "JSON", {}, "?return_pyarrow=false", rows // 10),
-                ]
-    print(json.dumps(found, indent=2))
+    rows = place.rows
+    with place.server():
+        connections.create_aligned_volume(NAME)
+        place.progress(0, 2, "making the version")
+        with connections.connect(NAME) as conn:
+            _make(conn, rows)
+        place.progress(1, 2, "asking")
+        with _serving() as (url, worker):
+            return [
+                *_ask(url, worker, "Arrow, zstd", {"Accept-Encoding": "zstd"}),
+                *_ask(url, worker, "Arrow", {"Accept-Encoding": "identity"}),
+                *_ask(url, worker, "JSON", {}, "?return_pyarrow=false", rows // 10),
+            ]
 
 
 def _make(conn: Connection, rows: int) -> None:
@@ -107,7 +97,7 @@ def _serving() -> Iterator[tuple[str, int]]:
 
 def _ask(
     url: str, worker: int, what: str, headers: dict[str, str], options: str = "", limit: int = 0
-) -> dict[str, object]:
+) -> list[Figure]:
     requests.post(f"{url}{URL}?count=true", timeout=600)
     before = _memory(worker, "VmRSS")
     Path(f"/proc/{worker}/clear_refs").write_text("5")  # begins VmHWM anew, proc(5)
@@ -127,22 +117,16 @@ def _ask(
         else:
             for batch in pa.ipc.open_stream(answer.raw):
                 rows, size = rows + batch.num_rows, size + batch.nbytes
-    return {
-        "answer": what,
-        "rows": rows,
-        "MB": round(size / 1e6),
-        "first byte, s": round(first, 2),
-        "all, s": round(time.perf_counter() - start, 2),
-        "server's memory before, MB": round(before / 1e6),
-        "it grew by, MB": round((_memory(worker, "VmHWM") - before) / 1e6),
-    }
+    wall = time.perf_counter() - start
+    grown = (_memory(worker, "VmHWM") - before) / 1e6
+    return [
+        Figure(f"{what}: first byte", first, None, "s", rows, "wall"),
+        Figure(f"{what}: all", wall, None, "s", rows, f"wall, {size / 1e6:,.0f} MB"),
+        Figure(f"{what}: memory of the server", grown, None, "MB", rows, "above what it held"),
+    ]
 
 
 def _memory(pid: int, what: str) -> int:
     """A line of a process's status, in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,25 +1,18 @@
-"""What two versions differ in, against the full outer join of both: the same rows, what it costs.
+"""What two versions differ in, beside the full outer join of both: the same rows."""
 
-`python -m bench.diffs --rows 1000000` on a private server of its own; the second version has other
-roots in 1 % of its rows. `--plans` also prints the plan of the difference.
-"""
+from typing import Any
 
-import json
-import tempfile
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+import pyarrow.parquet as pq
 from psycopg import sql
 
-from bench import epochs
+from bench import synapses
+from bench.figure import Figure
 from bench.measure import cost
-from matengine import settings
-from matengine.box.postgres import PrivatePostgres
+from bench.place import Place
 from matengine.engine.query import diff
 from matengine.engine.versions import catalogue, layout
 from matengine.engine.versions.layout import Layout
-from matengine.settings import Settings
+from matengine.errors import Invalid
 from matengine.storage import connections
 from matengine.storage.connections import Connection
 
@@ -31,6 +24,37 @@ WHERE old.id IS NULL OR new.id IS NULL
    OR ({old}) IS DISTINCT FROM ({new})
 ORDER BY 1
 """
+
+
+def run(place: Place) -> list[Figure]:
+    """Make two versions 1 % apart and compare them both ways."""
+    folder = synapses.made(place.cache, place.rows)
+    with place.server() as server:
+        connections.create_aligned_volume(synapses.NAME)
+        with connections.connect(synapses.NAME) as conn:
+            place.progress(0, 2, "two versions")
+            synapses.create(conn, folder)
+            table = pq.read_table(folder / "synapses.parquet")
+            synapses.load(conn, table)
+            synapses.give_supervoxels(conn, table)
+            synapses.materialize(conn)
+            synapses.proofread(conn, folder)
+            synapses.materialize(conn)
+            place.progress(1, 2, "comparing them")
+            history = layout.layout_of(conn, synapses.TABLE, synapses.NAME)
+            first, second = (catalogue.version(conn, synapses.NAME, v).epoch for v in (1, 2))
+            asked = diff.compose(diff.between(conn, synapses.NAME, synapses.TABLE, 1, 2))
+            ids, *by_change = measure(conn, server.pid, asked)
+            others, *by_join = measure(conn, server.pid, joined(history, first, second))
+    if ids != others:
+        raise Invalid("The difference is not what the full outer join gives.")
+    note = f"{len(ids):,} rows differ; the stand-in is the full outer join"
+    return [
+        Figure(f"difference of two versions: {what}", ours, join, unit, place.rows, note)
+        for what, unit, ours, join in zip(
+            ("CPU", "pages read"), ("s", "pages"), by_change, by_join, strict=True
+        )
+    ]
 
 
 def joined(table: Layout, first: int, second: int) -> sql.Composed:
@@ -51,8 +75,8 @@ def joined(table: Layout, first: int, second: int) -> sql.Composed:
 
 def measure(
     conn: Connection, postmaster: int, query: sql.Composed
-) -> tuple[list[int], dict[str, Any]]:
-    """The ids that a query gives in its first column, and what it costs when warm."""
+) -> tuple[list[int], float, float]:
+    """The ids that a query gives in its first column, its CPU seconds when warm, its pages."""
     conn.execute(query).fetchall()
     with cost("", conn, postmaster) as found:
         ids = [int(row[0]) for row in conn.execute(query).fetchall()]
@@ -60,42 +84,5 @@ def measure(
         sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}").format(query)
     ).fetchone() or ({},)
     conn.commit()
-    root = plan[0]["Plan"]
-    return ids, {
-        "rows": len(ids),
-        "CPU s": round(found.cpu_server_s, 2),
-        "pages": root["Shared Hit Blocks"] + root["Shared Read Blocks"],
-    }
-
-
-def main(
-    rows: Annotated[int, typer.Option(help="Synapses.")] = 1_000_000,
-    data: Annotated[
-        Path | None, typer.Option(help="A folder of synthetic synapses; made where not given.")
-    ] = None,
-    plans: Annotated[bool, typer.Option(help="Print the plan of the difference.")] = False,
-) -> None:
-    """Make two versions 1 % apart and compare them both ways."""
-    folder = data or epochs.data(Path(".cache") / "bench", rows)
-    with tempfile.TemporaryDirectory(prefix="matengine-bench-") as place:
-        Path(place).chmod(0o755)
-        with PrivatePostgres(Path(place) / "postgres") as server:
-            settings.use(Settings(server.url))
-            assert server.process is not None
-            postmaster = server.process.pid
-            epochs.run(epochs.Server(server.url, postmaster), folder)
-            with connections.connect(epochs.NAME) as conn:
-                table = layout.layout_of(conn, epochs.TABLE, epochs.NAME)
-                first, second = (catalogue.version(conn, epochs.NAME, v).epoch for v in (1, 2))
-                asked = diff.compose(diff.between(conn, epochs.NAME, epochs.TABLE, 1, 2))
-                ids, by_change = measure(conn, postmaster, asked)
-                others, by_join = measure(conn, postmaster, joined(table, first, second))
-                facts = {"difference": by_change, "full outer join": by_join}
-                print(json.dumps(facts | {"the same rows": ids == others}, indent=2))
-                if plans:
-                    lines = conn.execute(sql.SQL("EXPLAIN (ANALYZE, BUFFERS) {}").format(asked))
-                    print("\n".join(line for (line,) in lines))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    root: dict[str, Any] = plan[0]["Plan"]
+    return ids, found.cpu_server_s, root["Shared Hit Blocks"] + root["Shared Read Blocks"]

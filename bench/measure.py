@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from matengine.storage.connections import Connection
@@ -25,8 +25,9 @@ class Cost:
     peak_client_bytes: int = 0
     peak_server_bytes: int = 0
 
-    def row(self) -> dict[str, object]:
-        return asdict(self)
+    @property
+    def cpu_s(self) -> float:
+        return self.cpu_client_s + self.cpu_server_s
 
 
 @contextmanager

@@ -5,10 +5,10 @@ A row is a dict by column; a position is one value of it, a tuple or None.
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
 from typing import Any
 
 from matengine.engine.query.model import Filter, Join, Op, Query
@@ -24,9 +24,10 @@ _ORDER: dict[Op, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class MemoryRelation:
-    """A table at a moment. `columns` in order; `points` of them are positions.
+    """A table or view at a moment. `columns` in order; `points` of them are positions.
 
-    `ids_of_segmentation` are the supervoxel and root columns, of which 0 is none.
+    `ids_of_segmentation` are the supervoxel and root columns, of which 0 is none. `key` are the
+    values in whose order rows come, which need not be columns; none where any order is right.
     """
 
     columns: tuple[str, ...]
@@ -34,6 +35,10 @@ class MemoryRelation:
     ids_of_segmentation: frozenset[str]
     resolution_nm: tuple[float, float, float]
     rows: tuple[Row, ...]
+    key: tuple[str, ...] = ("id",)
+
+    def in_order(self) -> list[Row]:
+        return sorted(self.rows, key=lambda row: [row[name] for name in self.key])
 
 
 Tables = Mapping[str, MemoryRelation]
@@ -41,12 +46,17 @@ Tables = Mapping[str, MemoryRelation]
 
 def answer(query: Query, tables: Tables) -> list[dict[str, Any]]:
     """All rows of an answer, in order, whatever page or sample is asked for."""
-    return [_shown(query, tables, found) for found in _matches(query, tables)]
+    return [_shown(query, tables, found) for found in matches(query, tables)]
 
 
 def count(query: Query, tables: Tables) -> int:
     """How many rows pass."""
-    return sum(1 for _ in _matches(query, tables))
+    return len(matches(query, tables))
+
+
+def ordered(query: Query, tables: Tables) -> bool:
+    """Whether there is but one right order of the rows."""
+    return all(tables[name].key for name in asked_about(query))
 
 
 def asked_about(query: Query) -> list[str]:
@@ -88,21 +98,37 @@ def _chosen(query: Query, tables: Tables) -> list[tuple[str, str]]:
     return found
 
 
-def _matches(query: Query, tables: Tables) -> Iterator[dict[str, Row]]:
-    """The rows of each table that come together, in the order of their ids."""
+def matches(query: Query, tables: Tables) -> list[dict[str, Row]]:
+    """The rows of each table that come together, in the order of their keys."""
     about = asked_about(query)
-    candidates = [
-        [
-            row
-            for row in sorted(tables[name].rows, key=lambda row: row["id"])
-            if all(_passes(query, f, row) for f in query.filters if f.table == name)
-        ]
-        for name in about
-    ]
-    for rows in product(*candidates):
-        found = dict(zip(about, rows, strict=True))
-        if all(_together(join, found, tables) for join in query.joins):
-            yield found
+    found: list[dict[str, Row]] = [{}]
+    for place, name in enumerate(about):
+        filters = [asked for asked in query.filters if asked.table == name]
+        rows = [r for r in tables[name].in_order() if all(_passes(query, f, r) for f in filters)]
+        joins = [j for j in query.joins if name in (j.left, j.right)]
+        joins = [j for j in joins if {j.left, j.right} <= {*about[: place + 1]}]
+        found = _joined(found, name, rows, joins, tables)
+    return found
+
+
+def _joined(
+    found: list[dict[str, Row]],
+    name: str,
+    rows: Sequence[Row],
+    joins: Sequence[Join],
+    tables: Tables,
+) -> list[dict[str, Row]]:
+    """What was found so far, each with all the rows of one more table that belong to it."""
+    if not joins:
+        return [{**before, name: row} for before in found for row in rows]
+    first = joins[0]
+    ends = [(first.left, first.left_column), (first.right, first.right_column)]
+    (other, theirs), (_, ours) = ends if first.right == name else ends[::-1]
+    by_value: dict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_value[row[ours]].append(row)
+    pairs = [{**b, name: row} for b in found for row in by_value.get(b[other][theirs], ())]
+    return [rows for rows in pairs if all(_together(join, rows, tables) for join in joins)]
 
 
 def _together(join: Join, rows: Mapping[str, Row], tables: Tables) -> bool:

@@ -58,6 +58,12 @@ class NotFound(MatengineError):
     status = 404
 
 
+class Incomplete(MatengineError):
+    """What is asked for is not all there yet, and whoever asks will not have it so."""
+
+    status = 406
+
+
 class Conflict(MatengineError):
     """The thing exists already, or something else holds it."""
 

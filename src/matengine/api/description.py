@@ -14,7 +14,7 @@ JSON = "application/json"
 BINARY = "application/octet-stream"
 
 # any operation may answer so, depending on who asks for what
-ERRORS = (400, 401, 403, 404, 405, 409, 410, 413, 422, 501, 503)
+ERRORS = (400, 401, 403, 404, 405, 406, 409, 410, 413, 422, 501, 503)
 
 
 Responses = dict[str | int | HTTPStatus, Any]

@@ -25,8 +25,8 @@ from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.query import answer
 from matengine.engine.query.answer import Plan
-from matengine.engine.query.model import At, Query
-from matengine.engine.query.outdated import outdated, roots_asked_for
+from matengine.engine.query.model import At, Query, Roots
+from matengine.engine.query.outdated import outdated
 from matengine.engine.versions import catalogue
 from matengine.errors import Invalid, MatengineError, Unavailable
 from matengine.storage.connections import Connection
@@ -71,7 +71,7 @@ def respond(datastack: str, at: At, time: datetime, query: Query, arguments: Arg
         response = _body(asked, plan, page, end)
         response.call_on_close(held.pop_all().close)
     headers.describe(response, plan, asked.query, end)
-    for text in [*notices, *_warnings(asked, page, end)]:
+    for text in [*notices, *_warnings(asked, plan, page, end)]:
         headers.warn(response, text)
     return _tagged(response, tag)
 
@@ -100,7 +100,7 @@ def _body(asked: Asked, plan: Plan, page: Page, end: dict[str, Any]) -> Response
     limits.bound_sending()
     if asked.arguments.return_pyarrow:
         codec = arrow_out.codec_of(request.headers) if asked.arguments.ipc_compress else None
-        told = {"names": plan.names, "total": plan.total} | end
+        told = {"names": plan.names, "total": plan.total} | _known(plan) | end
         pieces = arrow_out.write(
             page, plan.schema, codec=codec, told=told, end=lambda: end or _end(asked, plan, page)
         )
@@ -143,19 +143,30 @@ def _end(asked: Asked, plan: Plan, page: Page) -> dict[str, Any]:
     cursor = asked.query.after
     if plan.keys and page.last is not None:
         cursor = answer.cursor_of(plan, page.last)
-    if _more(asked, page, cursor):
+    if _more(asked, plan, page, cursor):
         end |= {"truncated": True, "cursor": cursor}
     return end
 
 
-def _more(asked: Asked, page: Page, cursor: str | None) -> bool:
+def _known(plan: Plan) -> dict[str, Any]:
+    """What is known of an answer beforehand, and seldom is anything."""
+    found: dict[str, Any] = {}
+    if plan.translated:
+        instead = {str(root): list(ids) for root, ids in plan.translated.items()}
+        found["translated_root_ids"] = instead
+    if plan.told:
+        found["warnings"] = plan.told
+    return found
+
+
+def _more(asked: Asked, plan: Plan, page: Page, cursor: str | None) -> bool:
     """Whether there is a row behind a page; `cursor` is the one behind it, where it has one."""
     moved = cursor != asked.query.after
     offset = 0 if moved else asked.query.offset + page.found
-    further = replace(asked.query, after=cursor, limit=1, offset=offset)
+    further = replace(plan.asked, after=cursor, limit=1, offset=offset)
     with open_for_viewing(asked.datastack, asked.user) as (conn, _):
-        plan = answer.plan(conn, asked.datastack, asked.at, further, asked.user)
-        return bool(answer.read(conn, plan).num_rows)
+        rest = answer.plan(conn, asked.datastack, asked.at, further, asked.user)
+        return bool(answer.read(conn, rest).num_rows)
 
 
 def _notices(conn: Connection, plan: Plan) -> list[str]:
@@ -165,14 +176,10 @@ def _notices(conn: Connection, plan: Plan) -> list[str]:
         notice = tables.get_metadata(conn, name).notice_text
         if notice:
             found.append(f"Notice on '{name}': {notice}")
-    if plan.unresolved:
-        found.append(
-            f"{plan.unresolved} rows have a supervoxel or root that is not known yet: 0 here."
-        )
-    return found
+    return [*found, *plan.told]
 
 
-def _warnings(asked: Asked, page: Page, end: dict[str, Any]) -> Iterator[str]:
+def _warnings(asked: Asked, plan: Plan, page: Page, end: dict[str, Any]) -> Iterator[str]:
     """What whoever reads an answer must know of it."""
     limit, cap = asked.query.limit, limits.most_rows()
     if end.get("truncated"):
@@ -181,13 +188,13 @@ def _warnings(asked: Asked, page: Page, end: dict[str, Any]) -> Iterator[str]:
     elif not end and limit is not None:
         yield f"There may be more than the {limit} rows; the end of the stream says so."
     if end and not page.found and limit != 0 and not asked.query.count:
-        yield from _why_empty(asked)
+        yield from _why_empty(asked, plan)
 
 
-def _why_empty(asked: Asked) -> Iterator[str]:
+def _why_empty(asked: Asked, plan: Plan) -> Iterator[str]:
     """The usual reason: the root ids are those of another time."""
-    roots = roots_asked_for(asked.query.filters, MOST_ROOTS)
-    if not roots:
+    roots = plan.roots[:MOST_ROOTS]
+    if not roots or asked.query.roots is not Roots.LEFT:
         return
     with (
         suppress(MatengineError),  # a chunkedgraph's server may be away

@@ -5,6 +5,7 @@ Optional keys may be null. Unknown keys are refused, because a misspelt filter w
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matengine.api.materialize.paths import Name
 from matengine.api.wire import body
-from matengine.engine.query.model import Filter, Join, Op, Query
+from matengine.engine.query.model import Filter, Join, Op, Query, Roots
 from matengine.errors import Invalid, did_you_mean
 
 ByColumn = dict[str, Any]
@@ -39,15 +40,28 @@ class Arguments(BaseModel):
 
     return_pyarrow: an Arrow IPC stream, else a JSON list of rows. ipc_compress: its buffers may be
     compressed, as Accept-Encoding allows. count: only how many rows. random_sample: about so many
-    rows, chosen evenly. allow_invalid_root_ids: of a query as of a time, root ids in filters that
-    are not of that time are no error, and match nothing.
+    rows, chosen evenly. allow_invalid_root_ids: what of root ids in filters that are not alive at
+    the moment of the roots: true: they match nothing, and a `Warning` tells of them; false: 400,
+    naming those in their place. Left out it is false for queries as of a time; of a version they
+    match nothing. translate_root_ids: they stand for those in their place, which the answer tells.
+    allow_missing_lookups: false refuses (406) rows that nobody has looked up yet, else they come
+    with 0, and a `Warning` says how many.
     """
 
     return_pyarrow: bool = True
     ipc_compress: bool = True
     count: bool = False
     random_sample: Annotated[int, Field(gt=0)] | None = None
-    allow_invalid_root_ids: bool = False
+    allow_invalid_root_ids: bool | None = None
+    allow_missing_lookups: bool | None = None
+    translate_root_ids: bool = False
+
+    @property
+    def roots(self) -> Roots:
+        """What is said of root ids that are not of the moment."""
+        if self.allow_invalid_root_ids is None:
+            return Roots.LEFT
+        return Roots.TOLD if self.allow_invalid_root_ids else Roots.REFUSED
 
 
 class TableBody(BaseModel):
@@ -97,6 +111,9 @@ class TableBody(BaseModel):
             random_sample=arguments.random_sample,
             half_open=bool(self.half_open),
             after=self.cursor,
+            roots=arguments.roots,
+            translate_roots=arguments.translate_root_ids,
+            complete=arguments.allow_missing_lookups is False,
         )
 
     def _filters(self) -> Iterator[Filter]:
@@ -154,8 +171,10 @@ class LiveBody(TableBody):
     join_tables: list[tuple[Name, str, Name, str]] | None = None
 
     def query(self, arguments: Arguments) -> Query:
+        """The question; root ids of another time are refused unless they are allowed."""
         joins = [Join(*four) for four in self.join_tables or []]
-        return self.question(self.table, joins, arguments)
+        asked = self.question(self.table, joins, arguments)
+        return replace(asked, roots=Roots.REFUSED) if asked.roots is Roots.LEFT else asked
 
 
 Body = TypeVar("Body", bound=BaseModel)

@@ -1,5 +1,6 @@
 """Headers that an answer carries for people and programs, within what HTTP allows."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,13 +26,14 @@ def describe(answer: Response, plan: Plan, query: Query, end: Mapping[str, Any])
     """Say what is known of an answer before its rows.
 
     `dataframe_resolution` and `column_names` are CAVE's; `matengine-total` is the number of rows
-    without limit and filters, and what begins so is what `end` says: `rows`, `truncated`,
-    `cursor`.
+    without limit and filters, `matengine-translated` which root ids stand for which of the
+    question, in JSON, and what else begins so is what `end` says: `rows`, `truncated`, `cursor`.
     """
     resolution = plan.resolution_nm or query.resolution_nm
     if resolution is not None:
         answer.headers["dataframe_resolution"] = ", ".join(str(float(nm)) for nm in resolution)
     _name_columns(answer, plan.names)
+    _tell_translated(answer, plan)
     if plan.total is not None and not query.count:
         answer.headers["matengine-total"] = str(plan.total)
     for name, value in end.items():
@@ -48,3 +50,18 @@ def _name_columns(answer: Response, names: Mapping[str, Mapping[str, str]]) -> N
     told = ascii({table: dict(columns) for table, columns in names.items()})
     if len(told) <= MOST_NAMES:
         answer.headers["column_names"] = told
+
+
+def _tell_translated(answer: Response, plan: Plan) -> None:
+    """Left out where it is too long for a header; the Arrow schema's metadata has it always."""
+    if not plan.translated:
+        return
+    told = json.dumps({str(root): list(ids) for root, ids in plan.translated.items()})
+    if len(told) <= MOST_NAMES:
+        answer.headers["matengine-translated"] = told
+    warn(answer, _translations(plan))
+
+
+def _translations(plan: Plan) -> str:
+    pairs = (f"{root} by {' '.join(map(str, ids))}" for root, ids in plan.translated.items())
+    return f"{len(plan.translated)} root ids of other times were replaced: {', '.join(pairs)}."

@@ -29,7 +29,6 @@ from matengine.api.materialize.paths import (
 )
 from matengine.engine.query import moments
 from matengine.engine.query.model import At, Axes, Moment
-from matengine.engine.query.outdated import refuse_outdated
 from matengine.times import now, parse_time
 
 ROWS = gives(CONTENT_TYPE, JSON, others=(304,))
@@ -74,9 +73,6 @@ def query_live(path: DatastackPath, query: Arguments) -> Response:
     asked = body.query(query)
     now_asked = parse_time(body.timestamp)
     at, time = on_axes(path, now_asked, now_asked, body)
-    if not query.allow_invalid_root_ids:
-        with open_for_viewing(path.datastack) as (conn, _):
-            refuse_outdated(conn, path.datastack, time, asked.filters)
     return respond(path.datastack, at, time, asked, query)
 
 

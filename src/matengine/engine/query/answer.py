@@ -9,14 +9,24 @@ with answer.stream(conn, asked) as batches:
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pyarrow as pa
 from psycopg import sql
 
 from matengine.engine.access import LOCAL, User
-from matengine.engine.query import compose, cursors, filters, joins, nearby, selecting, sources
+from matengine.engine.query import (
+    compose,
+    cursors,
+    filters,
+    joins,
+    missing,
+    nearby,
+    outdated,
+    selecting,
+    sources,
+)
 from matengine.engine.query.compose import Body, Resolution
 from matengine.engine.query.model import At, Query
 from matengine.engine.query.relation import Relation
@@ -41,8 +51,9 @@ class Plan:
     total: rows of the whole table, where nothing is filtered and the catalogue knows.
     counting: the statement that counts the rows, of all pages. unpaged: what its cursors belong
     to. keys: places of the columns that tell rows apart and order them, in the statement; those
-    behind the schema's columns are not shown. unresolved: rows of the tables with a root that is
-    not known yet, in live answers.
+    behind the schema's columns are not shown. asked: the query, with the root ids that it is about
+    in the end. roots: those that its filters name. translated: by root id of another time, those
+    in its place. told: what whoever asked is to know of the answer.
     """
 
     statement: sql.Composed
@@ -55,7 +66,10 @@ class Plan:
     counting: sql.Composed
     unpaged: sql.Composed
     keys: tuple[int, ...]
-    unresolved: int = 0
+    asked: Query
+    roots: tuple[int, ...] = ()
+    translated: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
     @cached_property
     def basis(self) -> str:
@@ -68,12 +82,18 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
 
     Every table that it touches is authorised here. Raises Forbidden, NotFound for unknown
     versions, tables and columns, Gone for a version that is not kept, Invalid for anything that
-    cannot be right. Takes a few short statements of the catalogue.
+    cannot be right, also for root ids of another time where the query wants them refused, and
+    Incomplete where it will have no rows that are not looked up. Takes a few short statements of
+    the catalogue.
     """
     found = sources.resolve(conn, datastack, at, joins.names(query), user)
-    plain = Body(query, found.relations)
-    compose.counting(plain)  # says what is wrong with filters and joins
+    compose.counting(Body(query, found.relations))  # says what is wrong with filters and joins
     filters.check_patterns(conn, query.filters)
+    if query.complete:
+        missing.refuse(conn, datastack, found.relations)
+    settled = outdated.settle(conn, datastack, found.moment.time, query, found.relations)
+    query = settled.query
+    plain = Body(query, found.relations)
     hints = nearby.hints(conn, plain)
     body = replace(plain, hints=hints) if hints else plain
     counted = compose.counting(body)
@@ -87,7 +107,6 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         resolution_nm=resolution if any(o.column.point for o in outputs) else None,
         epoch=found.moment.epoch,
         tables=tuple(dict.fromkeys(t for r in found.relations.values() for t in r.tables)),
-        unresolved=sum(r.unresolved for r in found.relations.values()),
         total=_total(query, found.relations),
         counting=counted,
         # hints may change from page to page
@@ -95,6 +114,10 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         if hints
         else selection.statement,
         keys=() if query.count else _keys(body, outputs),
+        asked=query,
+        roots=tuple(outdated.roots_named(query.filters, found.relations)),
+        translated=settled.translated,
+        told=(*missing.told(found.relations), *settled.told),
     )
     if query.count:
         return draft

@@ -56,6 +56,14 @@ class Join:
     right_column: str
 
 
+class Roots(StrEnum):
+    """What becomes of root ids in filters that are not alive at the moment of the query."""
+
+    LEFT = "left"  # nobody looks: they are in no row
+    TOLD = "told"  # they are in no row, and the plan tells of them
+    REFUSED = "refused"  # Invalid, naming those that are in their place
+
+
 @dataclass(frozen=True)
 class Query:
     """A question about one table or view, or several joined.
@@ -66,6 +74,8 @@ class Query:
     random_sample: about so many rows, chosen evenly. half_open: boxes without their upper faces.
     after: a cursor that an earlier answer gave, to go on where it ended. with_supervoxels: a root
     column that is selected brings its supervoxels along, as clients need to bring it to date.
+    translate_roots: root ids of other times in filters stand for those in their place; what
+    `roots` says is of those that have none. complete: refuse rows that nobody has looked up yet.
     """
 
     table: str
@@ -81,3 +91,6 @@ class Query:
     half_open: bool = False
     after: str | None = None
     with_supervoxels: bool = True
+    roots: Roots = Roots.LEFT
+    translate_roots: bool = False
+    complete: bool = False

@@ -44,6 +44,7 @@ class Column:
     """A column of a relation. `stored` is the source's column that it is made from.
 
     `point` is the position (`pre_pt_position`) that an axis (`pre_pt_position_x`) belongs to.
+    is_root: it holds root ids of the moment.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column:
     stored: str
     form: Form = Form.PLAIN
     point: str | None = None
+    is_root: bool = False
 
     @property
     def field(self) -> pa.Field:
@@ -96,6 +98,7 @@ class Relation:
     epoch: int | None = None
     total: int | None = None
     unresolved: int = 0  # rows with a root that is not known yet
+    overlays: tuple[tuple[str, str], ...] = ()  # (table, overlay) where such rows are
     hidden: tuple[Column, ...] = ()  # of the key, where readers see no column of it
     live: str | None = None  # the live table of which its rows are, by `id`
 
@@ -173,4 +176,6 @@ def columns_of(column: schemas.Column) -> Iterator[Column]:
             yield Column(name, pa.float64(), column.name, Form[axis.upper()], column.name)
     else:
         form = Form.ZERO if column.in_segmentation else Form.PLAIN
-        yield Column(column.name, _ARROW.get(column.kind, pa.int64()), column.name, form)
+        kind = _ARROW.get(column.kind, pa.int64())
+        is_root = column.in_segmentation and column.name.endswith("_root_id")
+        yield Column(column.name, kind, column.name, form, is_root=is_root)

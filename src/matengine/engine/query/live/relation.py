@@ -41,6 +41,7 @@ def relation_at(conn: Connection, moment: Moment, metadata: TableMetadata) -> Re
         source=_source(table, found),
         epoch=None,
         unresolved=found.unresolved,
+        overlays=((metadata.name, found.name),) if found.unresolved else (),
     )
 
 

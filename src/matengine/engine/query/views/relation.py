@@ -59,6 +59,7 @@ def relation_of(name: str, what: Definition, relations: Mapping[str, Relation]) 
         tables=tuple(relations),
         epoch=moments.pop() if len(moments) == 1 else None,
         unresolved=sum(r.unresolved for r in relations.values()),
+        overlays=tuple(overlay for r in relations.values() for overlay in r.overlays),
     )
 
 
@@ -79,10 +80,11 @@ def _part(
         return _aggregated(given, column, row)
     if what.grouped:
         # no root, and none that is known, are one group
-        return _Part(column.value(row), given.name, (_plain(given.name, column.type),), True)
+        seen = Column(given.name, column.type, given.name, is_root=column.is_root)
+        return _Part(column.value(row), given.name, (seen,), True)
     if column.form in (Form.PLAIN, Form.ZERO):
         # as indexes know it
-        seen = Column(given.name, column.type, given.name, column.form)
+        seen = Column(given.name, column.type, given.name, column.form, is_root=column.is_root)
         return _Part(column.raw(row), given.name, (seen,), False)
     return _Part(column.value(row), given.name, (_plain(given.name, column.type),), False)
 

@@ -15,7 +15,11 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Cost:
-    """CPU seconds are of this process and its ended children, and of PostgreSQL."""
+    """CPU seconds are of this process and its ended children, and of PostgreSQL.
+
+    Peaks of memory are without what is shared: this process's above what it held in the beginning,
+    and that of the largest process of PostgreSQL. disk_bytes is for the caller to fill in.
+    """
 
     name: str
     cpu_client_s: float = 0.0
@@ -24,10 +28,15 @@ class Cost:
     wal_bytes: int = 0
     peak_client_bytes: int = 0
     peak_server_bytes: int = 0
+    disk_bytes: int = 0
 
     @property
     def cpu_s(self) -> float:
         return self.cpu_client_s + self.cpu_server_s
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.peak_client_bytes + self.peak_server_bytes
 
 
 @contextmanager
@@ -35,6 +44,7 @@ def cost(name: str, conn: Connection, postmaster: int) -> Iterator[Cost]:
     """Measure the block; `postmaster` is the process id of the PostgreSQL server."""
     found = Cost(name)
     _reset_peaks(postmaster)
+    held = _resident(os.getpid())
     client, server = _client_cpu(), _server_cpu(postmaster)
     wal, wall = _wal(conn), time.perf_counter()
     yield found
@@ -42,7 +52,7 @@ def cost(name: str, conn: Connection, postmaster: int) -> Iterator[Cost]:
     found.wal_bytes = _wal(conn) - wal
     found.cpu_client_s = _client_cpu() - client
     found.cpu_server_s = _server_cpu(postmaster) - server
-    found.peak_client_bytes = _peak(os.getpid())
+    found.peak_client_bytes = max(0, _peak(os.getpid()) - held)
     found.peak_server_bytes = max(map(_peak, _backends(postmaster)), default=0)
 
 
@@ -92,10 +102,18 @@ def _reset_peaks(postmaster: int) -> None:
 
 def _peak(pid: int) -> int:
     """Peak resident memory without what is shared, as buffers are."""
+    return _memory(pid, "VmHWM")
+
+
+def _resident(pid: int) -> int:
+    return _memory(pid, "VmRSS")
+
+
+def _memory(pid: int, what: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
     values = {k: v for k, _, v in (line.partition(":") for line in lines)}
-    peak, shared = (int(values.get(k, "0 kB").split()[0]) for k in ("VmHWM", "RssShmem"))
-    return max(0, peak - shared) * 1024
+    held, shared = (int(values.get(k, "0 kB").split()[0]) for k in (what, "RssShmem"))
+    return max(0, held - shared) * 1024

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from matengine import times
 from matengine.engine import datastacks
 from matengine.engine.annotations import bulk, tables
 from matengine.engine.lookup import given
@@ -19,9 +21,12 @@ from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph import local
 from matengine.storage.connections import Connection, conninfo_of
 
+Ids = NDArray[np.int64]
+
 NAME = "bench"
 TABLE = "synapses"
 START = datetime(2026, 1, 1, tzinfo=UTC)
+SIDES = ("pre_pt", "post_pt")
 VOXEL_NM = (4.0, 4.0, 40.0)
 GENERATOR = Path(__file__).parents[2] / "shared" / "bench" / "make_synapses.py"
 
@@ -63,10 +68,7 @@ def load(conn: Connection, synapses: pa.Table) -> None:
 
 def give_supervoxels(conn: Connection, synapses: pa.Table) -> None:
     """Take over the supervoxels that the synapses come with; committed."""
-    columns = {
-        f"{point}_supervoxel_id": ids(synapses, f"{point}_supervoxel_id")
-        for point in ("pre_pt", "post_pt")
-    }
+    columns = {f"{point}_supervoxel_id": ids(synapses, f"{point}_supervoxel_id") for point in SIDES}
     given.give(conn, NAME, TABLE, pa.table({"id": synapses["id"], **columns}))
     conn.commit()
 
@@ -88,17 +90,52 @@ def annotations(synapses: pa.Table) -> pa.Table:
     return pa.table(columns | {"size": synapses["size"].cast(pa.float64())})
 
 
-def ids(table: pa.Table, column: str) -> NDArray[np.int64]:
+def ids(table: pa.Table, column: str) -> Ids:
     """A column of ids; the generator writes them unsigned."""
-    return table[column].to_numpy().astype(np.int64)
+    return np.asarray(table[column], np.int64)
 
 
-def proofread(conn: Connection, folder: Path) -> None:
-    """Splits and merges that change about 1 % of the rows; committed."""
-    edits = pq.read_table(folder / "edit_supervoxels.parquet")
-    operations = edits["op_index"].to_numpy()
-    supervoxels, roots = ids(edits, "supervoxel_id"), ids(edits, "new_root_id")
-    for operation in np.unique(operations):
-        mine = operations == operation
-        local.relabel(conn, NAME, supervoxels[mine], roots[mine])
+@dataclass(frozen=True)
+class Edits:
+    """Splits and merges of roots: the operations' supervoxels, and the roots they give them.
+
+    operations, supervoxels, roots: (N,) int64, in the order of the operations.
+    """
+
+    operations: Ids
+    supervoxels: Ids
+    roots: Ids
+
+    def part(self, chosen: NDArray[np.bool_]) -> "Edits":
+        return Edits(self.operations[chosen], self.supervoxels[chosen], self.roots[chosen])
+
+
+def edits(folder: Path) -> Edits:
+    """The batch that changes about 1 % of the rows."""
+    table = pq.read_table(folder / "edit_supervoxels.parquet")
+    return Edits(ids(table, "op_index"), ids(table, "supervoxel_id"), ids(table, "new_root_id"))
+
+
+def cut(every: Edits, rows: pa.Table, count: int) -> tuple[Edits, Edits]:
+    """The first operations, which change about `count` rows, and the rest."""
+    order = np.argsort(every.supervoxels)
+    operation = np.full(len(rows), every.operations.max() + 1)
+    for side in SIDES:
+        mine = ids(rows, f"{side}_supervoxel_id")
+        at = np.minimum(np.searchsorted(every.supervoxels, mine, sorter=order), len(order) - 1)
+        found = every.supervoxels[order[at]] == mine
+        operation[found] = np.minimum(operation[found], every.operations[order[at[found]]])
+    changed = np.cumsum(np.bincount(operation, minlength=every.operations.max() + 2)[:-1])
+    first = every.operations <= np.argmin(np.abs(changed - count))
+    return every.part(first), every.part(~first)
+
+
+def proofread(conn: Connection, batch: Edits) -> Edits:
+    """Make the edits in the embedded chunkedgraph, which gives roots of its own; committed."""
+    for operation in np.unique(batch.operations):
+        mine = batch.operations == operation
+        local.relabel(conn, NAME, batch.supervoxels[mine], batch.roots[mine])
+    graph = datastacks.open_graph(conn, datastacks.get(conn, NAME).segmentation)
+    roots = graph.roots(batch.supervoxels, times.now())
     conn.commit()
+    return Edits(batch.operations, batch.supervoxels, roots)

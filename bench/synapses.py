@@ -111,8 +111,8 @@ class Edits:
 
 
 def edits(folder: Path) -> Edits:
-    """The batch that changes about 1 % of the rows."""
-    table = pq.read_table(folder / "edit_supervoxels.parquet")
+    """The first batch, which changes about 1 % of the rows."""
+    table = pq.read_table(folder / "edit_supervoxels.parquet", filters=[("edit", "=", 0)])
     return Edits(ids(table, "op_index"), ids(table, "supervoxel_id"), ids(table, "new_root_id"))
 
 

@@ -11,7 +11,7 @@ from matengine.engine.versions import (
     publish,
     rebase,
     resolve,
-    undo,
+    turns,
 )
 
 _EPOCH = Workflow(
@@ -31,7 +31,8 @@ _EPOCH = Workflow(
         "index": epoch.build_indexes,
     },
     ready=epoch.ready,
-    undo=undo.undo,
+    undo=turns.take_back,
+    take_turn=epoch.take_turn,
 )
 
 WORKFLOWS: dict[str, Workflow] = {

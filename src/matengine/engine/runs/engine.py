@@ -66,6 +66,8 @@ def _step(conn: Connection, run: Run, workflow: Workflow) -> bool:
     assert unfinished is not None
     if unfinished[0]:
         return False
+    if run.phase == runs.TURN:
+        return workflow.take_turn(conn, run)
     names = list(workflow.phases)
     if run.phase == "wait" and not workflow.ready(conn, run):
         if times.now() - run.started > WAIT_DEADLINE:
@@ -134,8 +136,14 @@ def _words(error: Exception) -> str:
 
 
 def drive(conninfo: str, run_id: int, progress: Progress = quiet) -> Run:
-    """Work a run to its end in this process, beside whatever workers there are. Commits."""
+    """Work a run to its end in this process, beside whatever workers there are. Commits.
+
+    Where it waits for its turn, so is the run before it.
+    """
     with open_connection(conninfo) as conn:
+        for before in runs.ahead(conn, run_id):
+            conn.commit()
+            drive(conninfo, before, progress)
         while True:
             moved = advance(conn, run_id)
             unit_id = units.claimable(conn, run_id)

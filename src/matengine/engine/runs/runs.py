@@ -10,6 +10,11 @@ from psycopg.types.json import Jsonb
 from matengine.errors import NotFound
 from matengine.storage.connections import Connection
 
+# the phase of a run that waits for one before it to end
+TURN = "turn"
+# the parameter of runs that nobody asked for
+PACED = "paced"
+
 _SELECT = (
     "SELECT run_id, datastack, workflow, epoch, version, time, previous, phase, status, error,"
     " parameters, started, beat, finished FROM matengine.run"
@@ -39,6 +44,11 @@ class Run:
     beat: datetime
     finished: datetime | None
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether the scheduler began it by itself, so that others need not give way to it."""
+        return bool(self.parameters.get(PACED))
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -56,21 +66,50 @@ def enter(
     *,
     epoch: int | None = None,
     version: int | None = None,
-    time: datetime | None = None,
-    previous: datetime | None = None,
+    phase: str = "wait",
     **parameters: Any,
 ) -> int:
     """Write the row of a new run and give its number.
 
-    Raises psycopg's UniqueViolation where it makes an epoch and another run does too.
+    Raises psycopg's UniqueViolation where it makes an epoch, or waits for its turn to make one,
+    and another run does so too.
     """
     row = conn.execute(
-        "INSERT INTO matengine.run (datastack, workflow, epoch, version, time, previous,"
-        " parameters, phase) VALUES (%s, %s, %s, %s, %s, %s, %s, 'wait') RETURNING run_id",
-        (datastack, workflow, epoch, version, time, previous, Jsonb(parameters)),
+        "INSERT INTO matengine.run (datastack, workflow, epoch, version, parameters, phase)"
+        " VALUES (%s, %s, %s, %s, %s, %s) RETURNING run_id",
+        (datastack, workflow, epoch, version, Jsonb(parameters), phase),
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def take_turn(
+    conn: Connection,
+    run_id: int,
+    *,
+    epoch: int,
+    time: datetime,
+    previous: datetime | None,
+    **parameters: Any,
+) -> None:
+    """Let a run begin that waited for its turn, with the epoch that it makes.
+
+    Raises psycopg's UniqueViolation where another run makes one.
+    """
+    conn.execute(
+        "UPDATE matengine.run SET phase = 'wait', epoch = %s, time = %s, previous = %s,"
+        " parameters = parameters || %s, started = now(), beat = now() WHERE run_id = %s",
+        (epoch, time, previous, Jsonb(parameters), run_id),
+    )
+
+
+def making(conn: Connection, datastack: str) -> Run | None:
+    """The run that has the datastack to itself: it makes an epoch, or writes histories anew."""
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(
+            _SELECT + " WHERE datastack = %s AND status = 'running' AND epoch IS NOT NULL",
+            (datastack,),
+        ).fetchone()
 
 
 def get(conn: Connection, run_id: int) -> Run:
@@ -108,6 +147,22 @@ def running(conn: Connection) -> list[int]:
     """The runs that have not ended."""
     rows = conn.execute("SELECT run_id FROM matengine.run WHERE status = 'running' ORDER BY 1")
     return [int(run_id) for (run_id,) in rows]
+
+
+def touch(conn: Connection, run_id: int) -> None:
+    """Note that a run which waits for its turn is not forgotten."""
+    conn.execute("UPDATE matengine.run SET beat = now() WHERE run_id = %s", (run_id,))
+
+
+def ahead(conn: Connection, run_id: int) -> list[int]:
+    """The run that another one waits for, where it does."""
+    rows = conn.execute(
+        "SELECT o.run_id FROM matengine.run AS r JOIN matengine.run AS o USING (datastack)"
+        " WHERE r.run_id = %s AND r.status = 'running' AND r.phase = %s"
+        " AND o.status = 'running' AND o.epoch IS NOT NULL",
+        (run_id, TURN),
+    )
+    return [int(found) for (found,) in rows]
 
 
 def tally(conn: Connection, run_id: int) -> Tally:

@@ -2,16 +2,17 @@
 
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from matengine import times
 from matengine.engine import datastacks
-from matengine.engine.datastacks import Segmentation
+from matengine.engine.datastacks import Datastack, Segmentation
 from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
-from matengine.engine.versions import apply, layout, metadata, publish, rebase
+from matengine.engine.versions import apply, layout, metadata, publish, rebase, turns
 from matengine.errors import Conflict, Invalid
 from matengine.storage import writers
 from matengine.storage.connections import Connection
@@ -29,57 +30,103 @@ def start(
     publish_version: bool,
     expires_on: datetime | None = None,
     note: str = "",
+    paced: bool = False,
 ) -> int:
     """Begin an epoch at `at` (default: the latest time that is final); gives the run. Commits.
 
+    paced: nobody asked for it. Where such a one is under way, another run waits for its turn.
     Raises Invalid for a time that is not after the last epoch's, lies ahead or before the
     segmentation began, and Conflict where another run is making an epoch or an edit never ends.
     """
     with conn.transaction():
         stack = datastacks.lock(conn, datastack)
-        graph = datastacks.open_graph(conn, stack.segmentation)
-        last = conn.execute(
-            "SELECT coalesce(max(epoch), 0), max(time) FROM matengine.epoch"
-            " WHERE datastack = %s AND sealed IS NOT NULL",
-            (datastack,),
-        ).fetchone()
-        assert last is not None
-        epoch, previous = last[0] + 1, last[1]
-        moment = _moment(conn, at, previous, graph.settle)
-        if moment < graph.oldest_timestamp():
-            raise Invalid(
-                f"{moment.isoformat()} is before the segmentation began.",
-                f"It began at {graph.oldest_timestamp().isoformat()}.",
-            )
-        _settle(conn, stack.segmentation, moment)
+        ahead = None if paced else turns.ahead(conn, datastack)
         version = next_version(conn, datastack) if publish_version else None
+        parameters: dict[str, Any] = {"at": at.isoformat()} if at else {}
+        if paced:
+            parameters[runs.PACED] = True
         try:
             with conn.transaction():
                 run_id = runs.enter(
-                    conn,
-                    datastack,
-                    workflow,
-                    epoch=epoch,
-                    version=version,
-                    time=moment,
-                    previous=previous,
-                    writers=writers.listed(conn),
+                    conn, datastack, workflow, version=version, phase=runs.TURN, **parameters
                 )
         except psycopg.errors.UniqueViolation:
             raise _taken(conn, datastack) from None
-        conn.execute(
-            "INSERT INTO matengine.epoch (datastack, epoch, time) VALUES (%s, %s, %s)",
-            (datastack, epoch, moment),
-        )
         if version is not None:
             conn.execute(
                 "INSERT INTO matengine.version"
                 " (datastack, version, epoch, status, expires_on, note)"
                 " VALUES (%s, %s, %s, 'RUNNING', %s, %s)",
-                (datastack, version, epoch, expires_on, note),
+                (datastack, version, _following(conn, datastack, ahead), expires_on, note),
             )
+        if ahead is None:
+            _begin(conn, runs.get(conn, run_id), stack)
+        elif at is not None:  # what will not do then is told now
+            _moment(conn, at, ahead.time, timedelta())
     conn.commit()
     return run_id
+
+
+def take_turn(conn: Connection, run: Run) -> bool:
+    """Let a run begin that waits for its turn; False where another run is not done yet.
+
+    Raises as `start` does.
+    """
+    stack = datastacks.lock(conn, run.datastack)
+    if runs.making(conn, run.datastack) is not None:
+        runs.touch(conn, run.run_id)
+        return False
+    turns.renumber(conn, run, _following(conn, run.datastack, None))
+    _begin(conn, run, stack)
+    return True
+
+
+def _following(conn: Connection, datastack: str, ahead: Run | None) -> int:
+    """The number of the epoch after the newest one, or after that which a run before makes."""
+    if ahead is not None and ahead.epoch is not None:
+        return ahead.epoch + 1
+    return _latest(conn, datastack)[0] + 1
+
+
+def _begin(conn: Connection, run: Run, stack: Datastack) -> None:
+    """Settle the epoch that a run makes, in a locked datastack."""
+    graph = datastacks.open_graph(conn, stack.segmentation)
+    epoch, previous = _latest(conn, stack.name)
+    at = run.parameters.get("at")
+    moment = _moment(conn, times.parse_time(at) if at else None, previous, graph.settle)
+    if moment < graph.oldest_timestamp():
+        raise Invalid(
+            f"{moment.isoformat()} is before the segmentation began.",
+            f"It began at {graph.oldest_timestamp().isoformat()}.",
+        )
+    _settle(conn, stack.segmentation, moment)
+    try:
+        with conn.transaction():
+            runs.take_turn(
+                conn,
+                run.run_id,
+                epoch=epoch + 1,
+                time=moment,
+                previous=previous,
+                writers=writers.listed(conn),
+            )
+    except psycopg.errors.UniqueViolation:
+        raise _taken(conn, stack.name) from None
+    conn.execute(
+        "INSERT INTO matengine.epoch (datastack, epoch, time) VALUES (%s, %s, %s)",
+        (stack.name, epoch + 1, moment),
+    )
+
+
+def _latest(conn: Connection, datastack: str) -> tuple[int, datetime | None]:
+    """The newest sealed epoch and its time; 0 and None before the first."""
+    row = conn.execute(
+        "SELECT coalesce(max(epoch), 0), max(time) FROM matengine.epoch"
+        " WHERE datastack = %s AND sealed IS NOT NULL",
+        (datastack,),
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
 def _taken(conn: Connection, datastack: str) -> Conflict:

@@ -15,7 +15,7 @@ from matengine.api.materialize import tables as materialize_tables
 from matengine.engine import datastacks
 from matengine.engine.access import User
 from matengine.engine.annotations import tables
-from matengine.engine.versions import dropping
+from matengine.engine.versions import dropping, garbage
 from matengine.segmentation.chunkedgraph import local
 
 CLIENT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
@@ -214,6 +214,13 @@ def test_versions_that_are_not_there(api: Api) -> None:
     expired = api.get("version/1")
     assert not expired["valid"]
     assert CLIENT_TIME.fullmatch(expired["time_stamp"])
+    assert api.get("version/1/tables") == api.get("version/2/tables")
+    told = api.client.post(
+        f"/materialize/api/v3/datastack/{name}/version/1/table/{api.synapses}/query"
+    )
+    assert rows_of(told).column("id").to_pylist() == [1, 2, 3, 4, 5, 6]
+    assert "has expired" in told.headers["Warning"]
+    garbage.collect(conn, name)
     api.get("version/1/tables", code=410)
     ask(api, f"version/1/table/{api.synapses}/query", code=410)
     fresh = f"{name}_fresh"

@@ -95,9 +95,12 @@ def test_dropping_takes_the_version_and_its_schema(pair: Pair) -> None:
     assert dropping.drop(pair.conn, pair.name, 2).status == "EXPIRED"
     assert schemas(pair) == {1, 3}
     with pytest.raises(Gone):
-        answer.plan(pair.conn, pair.name, 2, Query(pair.table))
-    with pytest.raises(Gone):
         dropping.drop(pair.conn, pair.name, 2)
+    left = answer.ask(pair.conn, pair.name, 2, Query(pair.table))
+    assert left == pair.versions[2][1][pair.table]  # until it is collected
+    garbage.collect(pair.conn, pair.name)
+    with pytest.raises(Gone, match="collected"):
+        answer.plan(pair.conn, pair.name, 2, Query(pair.table))
     del pair.versions[2]
     pair.check_versions()
 

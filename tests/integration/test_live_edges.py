@@ -353,13 +353,14 @@ def test_a_datastack_without_any_version(api: Api) -> None:
 
 def test_columns_are_the_same_whatever_is_behind(api: Api) -> None:
     world = api.world
-    times = [START - timedelta(days=1), world.first, world.second, *api.times]
-    schemas = []
-    for at in times:
-        body = api.post(at, arguments={"return_pyarrow": "true"}).data
-        schemas.append(pa.ipc.open_stream(body).schema.remove_metadata())
-    assert all(schema == schemas[0] for schema in schemas)
-    assert schemas[0].names[:3] == ["id", "created", "valid"]
+    times = [START, world.first, world.second, *api.times]
+    for table in (api.table, world.notes, world.young):
+        schemas = []
+        for at in times:
+            body = api.post(at, table, arguments={"return_pyarrow": "true"}).data
+            schemas.append(pa.ipc.open_stream(body).schema.remove_metadata())
+        assert all(schema == schemas[0] for schema in schemas)
+        assert schemas[0].names[:3] == ["id", "created", "valid"]
 
 
 def test_views_have_the_roots_of_the_time(api: Api) -> None:
@@ -384,21 +385,37 @@ def test_views_have_the_roots_of_the_time(api: Api) -> None:
         assert some == [{"neuron": neuron, "inputs": right[neuron]}]
 
 
-def test_times_ahead_are_refused_and_times_before_everything_are_not(api: Api) -> None:
-    now = api.world.pair.clock()
+def test_times_ahead_and_before_the_beginning_are_refused(api: Api) -> None:
+    world, now = api.world, api.world.pair.clock()
     told = api.post(now + timedelta(days=1), code=400).json
     assert told is not None
     assert "yet to come" in told["message"]
-    assert_same(api.rows(now + timedelta(seconds=20)), api.truth(now))
-    (old,) = api.rows(START - timedelta(minutes=30))
-    assert (old["pre_pt_root_id"], old["post_pt_root_id"]) == (0, 0)
-    assert_same([old], api.truth(START - timedelta(minutes=30)))
+    for seconds in (20, 55):
+        assert_same(api.rows(now + timedelta(seconds=seconds)), api.truth(now))
     assert_same(api.rows(START), api.truth(START))
-    unrooted = api.rows(now, segmentation=(START - MS).isoformat())
-    nothing = {"pre_pt_root_id": 0, "post_pt_root_id": 0}
-    assert_same(unrooted, [row | nothing for row in api.truth(now)])
-    assert api.rows(START - timedelta(days=1)) == []
-    assert api.rows("1960-01-01T00:00:00Z") == []
+    for table in (api.table, world.notes):
+        for at in ((START - MS).isoformat(), "1960-01-01T00:00:00Z"):
+            told = api.post(at, table, code=400).json
+            assert told is not None
+            assert "before the beginning" in told["message"]
+            assert START.isoformat() in told["hint"]
+    # annotations may be older than the roots that they are asked for with
+    old = START - timedelta(minutes=30)
+    api.post(now, code=400, segmentation=old.isoformat())
+    (row,) = api.rows(old, segmentation=START.isoformat())
+    (right,) = api.truth(START)
+    assert_same([row], [right])
+    assert row["pre_pt_root_id"]
+
+
+def test_times_are_cut_to_milliseconds(api: Api) -> None:
+    world = api.world
+    for at in (world.between, world.now):
+        for us in (0, 1, 999):
+            assert_same(api.rows(at + timedelta(microseconds=us)), api.truth(at))
+    version = api.rows(world.first)
+    assert api.rows(world.first + timedelta(microseconds=999)) == version
+    assert ids(api.rows(world.first - timedelta(microseconds=1))) != ids(version)
 
 
 class Counted:
@@ -424,7 +441,7 @@ def test_a_chunkedgraph_elsewhere_is_asked_little(
     with Gunicorn(server_url) as url:
         graph = Counted(HttpGraph(url, world.pair.name, settle=timedelta(0)))
         monkeypatch.setattr(datastacks, "open_graph", lambda conn, segmentation: graph)
-        for at in (START - MS, world.first, *api.times):
+        for at in (START, world.first, *api.times):
             overlay.sweep(conn, timedelta(0))
             conn.commit()
             told = []

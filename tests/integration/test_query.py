@@ -383,8 +383,13 @@ def test_moments(world: QueryWorld) -> None:
     with pytest.raises(NotFound, match="no datastack"):
         answer.plan(world.conn, "nowhere", 1, Query(CELLS))
     with world.conn.transaction(force_rollback=True):
+        before = answer.plan(world.conn, world.name, 1, Query(CELLS))
         world.conn.execute("UPDATE matengine.version SET status = 'EXPIRED' WHERE version = 1")
-        with pytest.raises(Gone, match="expired"):
+        expired = answer.plan(world.conn, world.name, 1, Query(CELLS))
+        assert expired.statement == before.statement
+        assert "expired" in " ".join(expired.told)
+        world.conn.execute("UPDATE matengine.epoch SET collected = now() WHERE epoch = 1")
+        with pytest.raises(Gone, match=r"collected.* Ask for its time"):
             answer.plan(world.conn, world.name, 1, Query(CELLS))
 
 

@@ -9,7 +9,7 @@ from small_world import Pair
 
 from matengine.engine.annotations import tables
 from matengine.engine.runs import engine
-from matengine.engine.versions import catalogue, dropping, freeze
+from matengine.engine.versions import catalogue, dropping, freeze, garbage
 from matengine.errors import Gone, NotFound
 
 CURRENT = {"read_permission", "write_permission", "notice_text"}
@@ -111,5 +111,7 @@ def test_tables_that_come_and_go(pair: Pair) -> None:
         catalogue.tables_metadata(pair.conn, pair.name, 5)
     )
     dropping.drop(pair.conn, pair.name, 4)
+    assert len(catalogue.tables_metadata(pair.conn, pair.name, 4)) == 3
+    garbage.collect(pair.conn, pair.name)
     with pytest.raises(Gone):
         catalogue.tables_metadata(pair.conn, pair.name, 4)

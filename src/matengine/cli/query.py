@@ -113,7 +113,7 @@ def query(
     with place(data, datastack) as there:
         moment = moments.read(version)
         if isinstance(moment, str):
-            moment = labels.find(there.conn, there.datastack, moment).version
+            moment = labels.readable(there.conn, there.datastack, moment).version
         at: At = moment
         called = f"version {moment}" if isinstance(moment, int) else version
         if segmentation:

@@ -44,7 +44,8 @@ def views(
 
       matengine query inputs --version 1 --where 'inputs>100' --data box
     """
-    from matengine.engine.query.views import catalogue, definition, making
+    from matengine.engine.access import LOCAL
+    from matengine.engine.query.views import catalogue, definition, finding, making
 
     if (make or drop) and name is None:
         raise Invalid("Which view?", "Name it: matengine views VIEW --make FILE.")
@@ -69,7 +70,7 @@ def views(
             conn.commit()
             console.say(f"dropped the view {name}")
         else:
-            view = catalogue.get(conn, stack, name)
+            view = finding.find(conn, stack, name, LOCAL)
             console.show_json(view.definition.to_json())
 
 

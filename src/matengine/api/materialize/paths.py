@@ -50,7 +50,7 @@ class VersionPath(DatastackPath):
     """A version of a datastack."""
 
     version: Name = Field(
-        description="A version's number or name, `-1` or `newest`; 0 is the present"
+        description="A version's number or name, `-1` or `newest`; 0 or `now` is the present"
     )
 
 
@@ -80,18 +80,20 @@ def open_for_viewing(
 
 
 def find_version(conn: Connection, datastack: str, given: str) -> Version | None:
-    """The available version that a path means; None for the present.
+    """The version that a path means, if it can be read; None for the present.
 
-    Raises NotFound, or Gone for a version that failed, has expired or is still being made.
+    Raises NotFound, or Gone for a version that failed, is still being made, or was collected.
     """
     reference = reference_of(given)
-    return None if reference == LIVE else labels.find(conn, datastack, reference)
+    return None if reference == LIVE else labels.readable(conn, datastack, reference)
 
 
 def reference_of(given: str) -> labels.Reference:
     """A version in a path, as `labels` takes it; `LIVE` for the present."""
     if given in ("-1", "latest"):
         return labels.NEWEST
+    if given in ("now", "live"):
+        return LIVE
     return int(given) if _NUMBER.fullmatch(given) else given
 
 

@@ -27,7 +27,7 @@ from matengine.api.materialize.queries import ROWS, moment_of, on_axes
 from matengine.api.wire import reply
 from matengine.engine.query import sources
 from matengine.engine.query.relation import Relation
-from matengine.engine.query.views import catalogue, definition, making
+from matengine.engine.query.views import catalogue, definition, finding, making
 from matengine.engine.query.views.catalogue import View
 from matengine.errors import Forbidden, NotFound
 from matengine.storage.connections import Connection
@@ -87,7 +87,7 @@ def list_schemas(path: VersionPath) -> Response:
 @api.get(f"{VERSION}/views/<string:view>/metadata", summary="What is known of one view")
 def get_metadata(path: ViewPath) -> Response:
     with open_for_viewing(path.datastack) as (conn, _):
-        view = catalogue.get(conn, path.datastack, path.view)
+        view = finding.find(conn, path.datastack, path.view, current_user())
         told = _wire(view, _relation(conn, path, view)) | {"table_name": view.name}
     answer = reply(told)
     if view.notice_text:
@@ -98,7 +98,7 @@ def get_metadata(path: ViewPath) -> Response:
 @api.get(f"{VERSION}/views/<string:view>/schema", summary="The columns of one view")
 def get_schema(path: ViewPath) -> Response:
     with open_for_viewing(path.datastack) as (conn, _):
-        view = catalogue.get(conn, path.datastack, path.view)
+        view = finding.find(conn, path.datastack, path.view, current_user())
         return reply(_schema(_relation(conn, path, view)))
 
 
@@ -110,7 +110,7 @@ def get_schema(path: ViewPath) -> Response:
 )
 def query_view(path: ViewPath, query: Arguments) -> Response:
     with open_for_viewing(path.datastack) as (conn, _):
-        catalogue.get(conn, path.datastack, path.view)
+        finding.find(conn, path.datastack, path.view, current_user())
     body = read_body(TableBody)
     asked = body.question(path.view, (), query)
     return respond(path.datastack, *on_axes(path, *moment_of(path), body), asked, query)

@@ -16,7 +16,8 @@ from matengine.storage.atomic import atomic
 from matengine.storage.connections import Connection
 from matengine.storage.names import check_name
 
-PERMISSIONS = ("PRIVATE", "GROUP", "PUBLIC")
+PUBLIC = "PUBLIC"
+PERMISSIONS = ("PRIVATE", "GROUP", PUBLIC)
 # what an owner may change later; the rest decides what the rows mean
 CHANGEABLE = (
     "description",
@@ -112,12 +113,16 @@ def create_table(
 
 
 def get_metadata(conn: Connection, name: str) -> TableMetadata:
-    """The metadata of a table, also of a deleted one; raises NotFound."""
+    """The metadata of a table, also of a deleted one; raises NotFound.
+
+    The error names no table but such as anybody may read: nobody knows here who asks.
+    """
     with conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_SELECT + "WHERE table_name = %s", (name,)).fetchone()
     if found is None:
         raise NotFound(
-            f"There is no annotation table '{name}'.", did_you_mean(name, list_tables(conn))
+            f"There is no annotation table '{name}'.",
+            did_you_mean(name, list_tables(conn, permission=PUBLIC)),
         )
     return TableMetadata(**found | {"voxel_resolution_nm": tuple(found["voxel_resolution_nm"])})
 
@@ -130,12 +135,18 @@ def get_open(conn: Connection, name: str) -> TableMetadata:
     return found
 
 
-def list_tables(conn: Connection, *, deleted: bool = False) -> list[str]:
-    """The names of the annotation tables, sorted; with `deleted` also of deleted ones."""
+def list_tables(
+    conn: Connection, *, deleted: bool = False, permission: str | None = None
+) -> list[str]:
+    """The names of the annotation tables, sorted; with `deleted` also of deleted ones.
+
+    permission: only those of this permission to read.
+    """
     rows = conn.execute(
         "SELECT table_name FROM public.annotation_table_metadata"
-        " WHERE deleted IS NULL OR %s ORDER BY 1",
-        (deleted,),
+        " WHERE (deleted IS NULL OR %s) AND read_permission = coalesce(%s, read_permission)"
+        " ORDER BY 1",
+        (deleted, permission),
     )
     return [name for (name,) in rows]
 

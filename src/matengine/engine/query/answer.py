@@ -69,6 +69,7 @@ class Plan:
     asked: Query
     roots: tuple[int, ...] = ()
     translated: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    unresolved: int = 0
     told: tuple[str, ...] = ()
 
     @cached_property
@@ -100,6 +101,7 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
     outputs = selecting.outputs(query, found.relations)
     resolution = _resolution(query, found.relations)
     selection = compose.selecting(body, outputs, resolution)
+    notices = [found.moment.notice] if found.moment.notice else []
     draft = Plan(
         statement=counted,
         schema=COUNT if query.count else pa.schema([_field(output) for output in outputs]),
@@ -117,7 +119,8 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         asked=query,
         roots=tuple(outdated.roots_named(query.filters, found.relations)),
         translated=settled.translated,
-        told=(*missing.told(found.relations), *settled.told),
+        unresolved=sum(r.unresolved for r in found.relations.values()),
+        told=(*notices, *missing.told(found.relations), *settled.told),
     )
     if query.count:
         return draft

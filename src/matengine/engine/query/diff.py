@@ -14,6 +14,8 @@ import pyarrow as pa
 from psycopg import sql
 
 from matengine.engine import datastacks
+from matengine.engine.annotations import tables
+from matengine.engine.annotations.tables import PUBLIC
 from matengine.engine.versions import catalogue, layout
 from matengine.engine.versions.layout import Layout
 from matengine.errors import NotFound, did_you_mean
@@ -54,7 +56,8 @@ def between(
         later = max(zip(epochs, (old, new), strict=True))[1]
         where = "The newest epoch" if later is None else f"Version {later}"
         raise NotFound(
-            f"{where} of '{datastack}' has no table '{table}'.", did_you_mean(table, names)
+            f"{where} of '{datastack}' has no table '{table}'.",
+            did_you_mean(table, {*names}.intersection(tables.list_tables(conn, permission=PUBLIC))),
         )
     segmentation = datastacks.get(conn, datastack).segmentation.name
     found = layout.layout_of(conn, table, segmentation)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from matengine import times
 from matengine.engine import datastacks
-from matengine.engine.query import model
+from matengine.engine.query import beginning, model
 from matengine.engine.query.model import At, Axes
 from matengine.engine.versions import catalogue, labels
 from matengine.engine.versions.catalogue import VersionTable
@@ -23,7 +23,8 @@ class Moment:
 
     `epoch` is the epoch of just that moment; None between epochs, and where the axes differ.
     `annotation_epoch` is that of its annotations, if there is one, and `tables` are its tables by
-    name. `called` is how to speak of it.
+    name. `timed`: these annotations were asked for by a time, at which tables that were not made
+    yet are empty. `called` is how to speak of it, `notice` what whoever asked is to know.
     """
 
     datastack: str
@@ -33,7 +34,9 @@ class Moment:
     annotations: datetime
     annotation_epoch: int | None
     tables: Mapping[str, VersionTable]
+    timed: bool
     called: str
+    notice: str | None = None
 
 
 def read(text: str) -> model.Moment:
@@ -52,40 +55,45 @@ def find(conn: Connection, datastack: str, at: At) -> Moment:
     """The moment that is meant.
 
     A time to the millisecond at which an epoch was made means that epoch, as long as it is kept.
-    Raises NotFound for an unknown datastack or version, Gone for a version that failed or has
-    expired, Invalid for a time that is naive or has yet to come.
+    So does a version, also one that has expired. Raises NotFound for an unknown datastack or
+    version, Gone for a version that failed or is not kept, Invalid for a time that is naive, has
+    yet to come, or, on the axis of the roots, lies before the chunkedgraph began.
     """
-    if isinstance(at, Axes):
-        annotations = find(conn, datastack, at.annotations)
-        roots = find(conn, datastack, at.segmentation)
+    if not isinstance(at, Axes):
+        moment = _find(conn, datastack, at)
+    else:
+        annotations = _find(conn, datastack, at.annotations)
+        roots = _find(conn, datastack, at.segmentation)
         same = annotations.epoch == roots.epoch and annotations.time == roots.time
-        return replace(
+        moment = replace(
             annotations,
             time=roots.time,
             epoch=annotations.epoch if same else None,
             called=f"{annotations.called}, with the segmentation of {roots.called}",
+            notice=" ".join(n for n in (annotations.notice, roots.notice) if n) or None,
         )
+    if moment.epoch is None:
+        beginning.refuse_before(conn, datastack, moment.segmentation, moment.time)
+    return moment
+
+
+def _find(conn: Connection, datastack: str, at: model.Moment) -> Moment:
     segmentation = datastacks.get(conn, datastack).segmentation.name
-    time, epoch, called = _find(conn, datastack, at)
-    found = [] if epoch is None else catalogue.tables_at(conn, datastack, epoch)
-    tables = {table.table_name: table for table in found}
-    return Moment(datastack, segmentation, time, epoch, time, epoch, tables, called)
-
-
-def _find(
-    conn: Connection, datastack: str, at: int | str | datetime
-) -> tuple[datetime, int | None, str]:
-    """The time of a moment, its epoch, and how to speak of it."""
+    notice = None
     if isinstance(at, datetime):
         time = times.floor_ms(_past(at))
-        return time, _epoch_at(conn, datastack, time), f"'{datastack}' at {time.isoformat()}"
-    version = (
-        catalogue.version(conn, datastack, at)
-        if isinstance(at, int)
-        else labels.find(conn, datastack, at)
-    )
-    assert version.time is not None  # it is available
-    return version.time, version.epoch, f"Version {version.version} of '{datastack}'"
+        epoch, called = _epoch_at(conn, datastack, time), f"'{datastack}' at {time.isoformat()}"
+    else:
+        version = labels.readable(conn, datastack, at)
+        assert version.time is not None  # it was available
+        time, epoch = version.time, version.epoch
+        called = f"Version {version.version} of '{datastack}'"
+        if version.status != "AVAILABLE":
+            notice = f"{called} has expired: it can be read until it is collected."
+    found = [] if epoch is None else catalogue.tables_at(conn, datastack, epoch)
+    tables = {table.table_name: table for table in found}
+    timed = isinstance(at, datetime)
+    return Moment(datastack, segmentation, time, epoch, time, epoch, tables, timed, called, notice)
 
 
 def _past(at: datetime) -> datetime:

@@ -12,7 +12,7 @@ from matengine.engine.query.live import relation as live
 from matengine.engine.query.model import At
 from matengine.engine.query.moments import Moment
 from matengine.engine.query.relation import Relation
-from matengine.engine.query.views import catalogue
+from matengine.engine.query.views import catalogue, definition, finding
 from matengine.engine.query.views import relation as relation_of_view
 from matengine.engine.query.views.catalogue import View
 from matengine.engine.versions import layout
@@ -41,7 +41,7 @@ def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user
         if name in views:
             found[name] = _view(conn, moment, views[name], user)
         else:
-            found[name] = _table(conn, moment, name, user, views)
+            found[name] = _table(conn, moment, name, user)
     return Sources(moment, found)
 
 
@@ -61,28 +61,35 @@ def view_at(conn: Connection, datastack: str, at: At, view: View, user: User) ->
 
 
 def _view(conn: Connection, moment: Moment, view: View, user: User) -> Relation:
-    tables_of = relation_of_view.tables_of(view.definition)
+    tables_of = definition.tables_of(view.definition)
     inner = {table: _table(conn, moment, table, user) for table in tables_of}
     return relation_of_view.relation_of(view.name, view.definition, inner)
 
 
-def _table(
-    conn: Connection, moment: Moment, name: str, user: User, others: Iterable[str] = ()
-) -> Relation:
-    """A table that the user may read; raises NotFound, Forbidden. `others` are names beside it."""
-    if moment.annotation_epoch is not None and name not in moment.tables:
-        raise NotFound(
-            f"{moment.called} has no table '{name}'.",
-            did_you_mean(name, [*moment.tables, *others]),
-        )
-    metadata = tables.get_metadata(conn, name)
+def _table(conn: Connection, moment: Moment, name: str, user: User) -> Relation:
+    """A table that the user may read; raises Forbidden, NotFound."""
+    try:
+        metadata = tables.get_metadata(conn, name)
+    except NotFound:
+        metadata = None
+    if metadata is None or not (moment.timed or name in moment.tables):
+        raise _unknown(conn, moment, name, user)
     access.check_read(user, metadata)
     return relation_at(conn, moment, metadata)
 
 
+def _unknown(conn: Connection, moment: Moment, name: str, user: User) -> NotFound:
+    """The error for a name that nothing has; it names only what the user may read."""
+    names = tables.list_tables(conn) if moment.timed else moment.tables
+    readable = [n for n in names if access.may_read(user, tables.get_metadata(conn, n))]
+    views = catalogue.listed(conn, moment.datastack)
+    readable += [view.name for view in views if finding.may_read(conn, view, user)]
+    return NotFound(f"{moment.called} has no table '{name}'.", did_you_mean(name, readable))
+
+
 def relation_at(conn: Connection, moment: Moment, table: TableMetadata) -> Relation:
     """A table at a moment, whatever moment that is."""
-    if moment.epoch is None:
+    if moment.epoch is None or table.name not in moment.tables:
         return live.relation_at(conn, moment, table)
     where = layout.of_metadata(table, moment.segmentation)
     return relation.of_epoch(where, moment.epoch, moment.tables[table.name].row_count)

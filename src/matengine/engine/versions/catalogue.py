@@ -5,6 +5,7 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from matengine.engine.annotations.tables import PUBLIC
 from matengine.engine.versions import metadata
 from matengine.engine.versions.metadata import VersionMetadata
 from matengine.errors import Gone, NotFound, did_you_mean
@@ -68,6 +69,27 @@ def version(conn: Connection, datastack: str, number: int) -> Version:
     return found
 
 
+def readable(conn: Connection, datastack: str, number: int) -> Version:
+    """A version that can be read: available, or expired while its epoch is kept.
+
+    Raises NotFound, and Gone, which tells the time of what has been collected.
+    """
+    found = next((v for v in versions(conn, datastack) if v.version == number), None)
+    if found is None or found.status != "EXPIRED":
+        return version(conn, datastack, number)
+    kept = conn.execute(
+        "SELECT FROM matengine.epoch WHERE datastack = %s AND epoch = %s"
+        " AND sealed IS NOT NULL AND collected IS NULL",
+        (datastack, found.epoch),
+    )
+    if found.time is None or not kept.rowcount:
+        raise Gone(
+            f"Version {number} of '{datastack}' is expired, and has been collected.",
+            f"Ask for its time as a live query: {found.time.isoformat()}." if found.time else None,
+        )
+    return found
+
+
 def newest(conn: Connection, datastack: str) -> Version:
     """The available version of the latest time; raises NotFound where there is none."""
     with conn.cursor(row_factory=class_row(Version)) as cursor:
@@ -93,7 +115,7 @@ def tables_at(conn: Connection, datastack: str, epoch: int) -> list[VersionTable
 
 def tables_metadata(conn: Connection, datastack: str, number: int) -> list[VersionMetadata]:
     """What was true of each table of a version; raises NotFound, or Gone, for the version."""
-    return metadata.at_epoch(conn, datastack, version(conn, datastack, number).epoch)
+    return metadata.at_epoch(conn, datastack, readable(conn, datastack, number).epoch)
 
 
 def table_metadata(conn: Connection, datastack: str, number: int, table: str) -> VersionMetadata:
@@ -104,6 +126,7 @@ def table_metadata(conn: Connection, datastack: str, number: int, table: str) ->
     known = {found.name: found for found in tables_metadata(conn, datastack, number)}
     if table not in known:
         raise NotFound(
-            f"Version {number} of '{datastack}' has no table '{table}'.", did_you_mean(table, known)
+            f"Version {number} of '{datastack}' has no table '{table}'.",
+            did_you_mean(table, [m.name for m in known.values() if m.read_permission == PUBLIC]),
         )
     return known[table]

@@ -30,6 +30,18 @@ def find(conn: Connection, datastack: str, reference: Reference) -> Version:
     return catalogue.version(conn, datastack, look_up(conn, datastack, reference).version)
 
 
+def readable(conn: Connection, datastack: str, reference: Reference) -> Version:
+    """The version that is meant, if it can be read, also where it has expired.
+
+    Raises NotFound, or Gone for one that failed, is being made, or has been collected.
+    """
+    if reference == NEWEST:
+        return catalogue.newest(conn, datastack)
+    if isinstance(reference, str):
+        reference = look_up(conn, datastack, reference).version
+    return catalogue.readable(conn, datastack, reference)
+
+
 def look_up(conn: Connection, datastack: str, reference: Reference) -> Version:
     """The version of a number or name, whatever its status; raises NotFound."""
     if reference == NEWEST:

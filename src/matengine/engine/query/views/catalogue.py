@@ -11,7 +11,7 @@ from matengine.engine import datastacks
 from matengine.engine.annotations import tables
 from matengine.engine.query.views import definition
 from matengine.engine.query.views.definition import Definition
-from matengine.errors import Conflict, NotFound, did_you_mean
+from matengine.errors import Conflict, NotFound
 from matengine.storage.atomic import atomic
 from matengine.storage.connections import Connection
 from matengine.storage.names import check_name
@@ -75,10 +75,10 @@ def listed(conn: Connection, datastack: str) -> list[View]:
 
 def get(conn: Connection, datastack: str, name: str) -> View:
     """One view; raises NotFound."""
-    known = {view.name: view for view in listed(conn, datastack)}
-    if name not in known:
-        raise NotFound(f"'{datastack}' has no view '{name}'.", did_you_mean(name, known))
-    return known[name]
+    found = next((view for view in listed(conn, datastack) if view.name == name), None)
+    if found is None:
+        raise NotFound(f"'{datastack}' has no view '{name}'.")
+    return found
 
 
 def drop(conn: Connection, datastack: str, name: str) -> None:

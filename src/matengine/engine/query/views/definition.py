@@ -50,6 +50,12 @@ class Definition:
         }
 
 
+def tables_of(what: Definition) -> list[str]:
+    """The tables that a view is about, the first one first."""
+    joined = (table for join in what.joins for table in (join.left, join.right))
+    return list(dict.fromkeys([what.table, *joined]))
+
+
 def read(given: Any) -> Definition:
     """A definition out of JSON; raises Invalid, saying what is wrong with its form.
 

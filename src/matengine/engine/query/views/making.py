@@ -5,9 +5,9 @@ from psycopg import sql
 from matengine.engine import access
 from matengine.engine.access import LOCAL, User
 from matengine.engine.query import sources
-from matengine.engine.query.views import catalogue, relation
+from matengine.engine.query.views import catalogue, finding, relation
 from matengine.engine.query.views.catalogue import View
-from matengine.engine.query.views.definition import Definition
+from matengine.engine.query.views.definition import Definition, tables_of
 from matengine.engine.versions import labels
 from matengine.errors import Forbidden, NotFound
 from matengine.storage.connections import Connection
@@ -47,7 +47,7 @@ def remove(conn: Connection, datastack: str, name: str, user: User = LOCAL) -> N
     Raises NotFound, Forbidden.
     """
     access.check_datastack(user, datastack, "edit")
-    view = catalogue.get(conn, datastack, name)
+    view = finding.find(conn, datastack, name, user)
     if not user.admin and view.user_id != str(user.user_id):
         raise Forbidden(f"The view '{name}' belongs to user {view.user_id}.")
     catalogue.drop(conn, datastack, name)
@@ -60,8 +60,8 @@ def check(conn: Connection, datastack: str, what: Definition, user: User = LOCAL
     """
     try:
         version = labels.find(conn, datastack, labels.NEWEST).version
-        found = sources.tables_at(conn, datastack, version, relation.tables_of(what), user)
+        found = sources.tables_at(conn, datastack, version, tables_of(what), user)
     except NotFound:  # no version, or none yet with all of the tables
-        found = sources.tables_at(conn, datastack, now(), relation.tables_of(what), user)
+        found = sources.tables_at(conn, datastack, now(), tables_of(what), user)
     tried = relation.relation_of("view", what, found)
     conn.execute(sql.SQL("SELECT FROM {} AS v LIMIT 0").format(tried.source))

@@ -26,12 +26,6 @@ class _Part:
     is_group: bool
 
 
-def tables_of(what: Definition) -> list[str]:
-    """The tables that a view is about, the first one first."""
-    joined = (table for join in what.joins for table in (join.left, join.right))
-    return list(dict.fromkeys([what.table, *joined]))
-
-
 def relation_of(name: str, what: Definition, relations: Mapping[str, Relation]) -> Relation:
     """The view at the moment of the relations of its tables.
 

@@ -1,0 +1,43 @@
+"""When a datastack's chunkedgraph began: no earlier time has roots."""
+
+from datetime import datetime
+
+from matengine.engine import datastacks
+from matengine.errors import Invalid, MatengineError
+from matengine.storage.connections import Connection
+
+# by database and segmentation, as far as this process has asked: a graph begins once
+_KNOWN: dict[tuple[str, int, str, str], datetime] = {}
+
+
+def refuse_before(conn: Connection, datastack: str, segmentation: str, at: datetime) -> None:
+    """Raise Invalid for a time before the beginning, naming that.
+
+    Asks the chunkedgraph for it once. Where a server cannot tell, as before its first operation,
+    no time is refused.
+    """
+    place = (conn.info.host, conn.info.port, conn.info.dbname, segmentation)
+    if place in _KNOWN and at >= _KNOWN[place]:
+        return
+    if _after_an_epoch(conn, datastack, at):
+        return
+    try:
+        graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
+        first = graph.oldest_timestamp()
+    except MatengineError:
+        return
+    _KNOWN[place] = first
+    if at < first:
+        raise Invalid(
+            f"{at.isoformat()} lies before the beginning of '{datastack}'.",
+            f"Its chunkedgraph begins at {first.isoformat()}.",
+        )
+
+
+def _after_an_epoch(conn: Connection, datastack: str, at: datetime) -> bool:
+    row = conn.execute(
+        "SELECT EXISTS (SELECT FROM matengine.epoch"
+        " WHERE datastack = %s AND time <= %s AND sealed IS NOT NULL)",
+        (datastack, at),
+    ).fetchone()
+    return bool(row and row[0])

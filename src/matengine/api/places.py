@@ -1,7 +1,7 @@
 """Which aligned volume holds a datastack, and a connection to it for one request."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from matengine.engine import datastacks
 from matengine.engine.datastacks import Datastack
@@ -19,25 +19,41 @@ def open_datastack(name: str) -> Iterator[tuple[Connection, Datastack]]:
 
     Raises NotFound for an unknown one.
     """
-    volume = aligned_volume_of(name)
-    with pools.connection(volume) as conn:
-        yield conn, datastacks.get(conn, name)
+    with ExitStack() as held:
+        found = _where_it_was(held, name)
+        if found is None:
+            conn = held.enter_context(pools.connection(_look_up(name)))
+            found = conn, datastacks.get(conn, name)
+        yield found
 
 
 def aligned_volume_of(datastack: str) -> str:
     """The aligned volume of a datastack; raises NotFound."""
-    place = _places.get(datastack)
-    if place is not None:
+    with ExitStack() as held:
+        if _where_it_was(held, datastack):
+            return _places[datastack]
+    return _look_up(datastack)
+
+
+def _where_it_was(held: ExitStack, name: str) -> tuple[Connection, Datastack] | None:
+    """A datastack where it was found before, on a connection that is held open; None elsewhere."""
+    place = _places.get(name)
+    if place is None:
+        return None
+    with ExitStack() as trying:
         try:
-            with pools.connection(place) as conn:
-                if datastack in datastacks.names(conn):
-                    return place
+            conn = trying.enter_context(pools.connection(place))
+            found = conn, datastacks.get(conn, name)
         except (NotFound, Unavailable):
-            pass
-        _places.pop(datastack, None)
-    place, _ = datastacks.find(datastack)
-    _places[datastack] = place
-    return place
+            _places.pop(name, None)
+            return None
+        held.push(trying.pop_all())
+        return found
+
+
+def _look_up(name: str) -> str:
+    _places[name], _ = datastacks.find(name)
+    return _places[name]
 
 
 def datastack_names() -> dict[str, str]:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg.rows import class_row
-
 from matengine import settings
 from matengine.engine.annotations import changes, tables
 from matengine.errors import Conflict, Invalid, NotFound, Unavailable, did_you_mean
@@ -17,6 +15,11 @@ from matengine.storage.connections import Connection
 from matengine.storage.names import check_name
 
 LOCAL = "local"
+_ONE = """
+SELECT d.description, d.gap_policy, s.name, s.volume, s.resolution_nm, s.chunk_size, s.graph
+FROM matengine.datastack AS d JOIN matengine.segmentation AS s ON s.name = d.segmentation
+WHERE d.name = %s
+"""
 GAP_POLICIES = ("publish-with-gaps", "refuse")
 
 
@@ -119,22 +122,11 @@ def names(conn: Connection) -> list[str]:
 
 def get(conn: Connection, name: str) -> Datastack:
     """The datastack of this name; raises NotFound."""
-    with conn.cursor() as cursor:
-        row = cursor.execute(
-            "SELECT segmentation, description, gap_policy FROM matengine.datastack WHERE name = %s",
-            (name,),
-        ).fetchone()
+    row = conn.execute(_ONE, (name,)).fetchone()
     if row is None:
         raise NotFound(f"There is no datastack '{name}'.", did_you_mean(name, names(conn)))
-    segmentation, description, policy = row
-    with conn.cursor(row_factory=class_row(Segmentation)) as cursor:
-        found = cursor.execute(
-            "SELECT name, volume, resolution_nm, chunk_size, graph"
-            " FROM matengine.segmentation WHERE name = %s",
-            (segmentation,),
-        ).fetchone()
-    assert found is not None  # a foreign key
-    return Datastack(name, description, found, policy)
+    description, policy, *segmentation = row
+    return Datastack(name, description, Segmentation(*segmentation), policy)
 
 
 def lock(conn: Connection, name: str) -> Datastack:

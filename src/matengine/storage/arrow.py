@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
+from adbc_driver_postgresql import StatementOptions
 
 from matengine.errors import Gone, MatengineError, Unavailable
 from matengine.storage import arrow_pool
@@ -12,6 +13,11 @@ from matengine.storage import arrow_pool
 # nothing waits for ever; long enough for a unit of work on a large table
 DEADLINE_S = 12 * 3600.0
 _NOT_KEPT = "is not kept any more"  # matengine.readable
+# what libpq says of a connection that the server has ended (fe-misc.c, fe-exec.c)
+_LOST = ("server closed the connection", "no connection to the server", "terminating connection")
+# a batch is about so large: little is held at a time, and what it costs is the same up to 16 MB
+BATCH_BYTES = 4_000_000
+_BATCH_OPTION = StatementOptions.BATCH_SIZE_HINT_BYTES.value
 
 
 @contextmanager
@@ -25,26 +31,65 @@ def stream(
     midst of the answer, where the query is still running after `deadline_s` or the server ends
     it, and Gone where it reads an epoch that is not kept any more.
     """
-    setting = f"SET statement_timeout TO {max(1, round(deadline_s * 1000))}"
-    with _told(deadline_s):
-        connection = arrow_pool.take(conninfo, setting)
-    cursor = connection.cursor()
+    place = arrow_pool.bounded(conninfo, deadline_s)
+    connection, cursor = _executed(place, query, deadline_s)
     answer = None
     try:
         with _told(deadline_s):
-            cursor.execute(query)
             answer = _Answer(cursor.fetch_record_batch(), deadline_s)
         yield pa.RecordBatchReader.from_batches(answer.reader.schema, answer)
     finally:
         if answer and answer.whole:
             cursor.close()
-            arrow_pool.keep(conninfo, connection)
+            arrow_pool.keep(place, connection)
         else:
             if answer:
                 answer.left = True
             with suppress(adbc.Error):
                 cursor.adbc_cancel()
             arrow_pool.end(connection)
+
+
+def _executed(place: str, query: str, deadline_s: float) -> tuple[adbc.Connection, adbc.Cursor]:
+    """A connection on which the query has begun, and its cursor.
+
+    Whether a connection that was kept still lives is found out by asking on it: where the server
+    has ended it meanwhile, nothing was read, and a new one asks again.
+    """
+    while (kept := arrow_pool.take_idle(place)) is not None:
+        try:
+            return kept, _cursor(kept, query)
+        except adbc.OperationalError as error:
+            arrow_pool.end(kept)
+            if not _was_lost(str(error)):
+                with _told(deadline_s):
+                    raise
+        except BaseException:
+            arrow_pool.end(kept)
+            raise
+    with _told(deadline_s):
+        opened = arrow_pool.open_new(place)
+        try:
+            return opened, _cursor(opened, query)
+        except BaseException:
+            arrow_pool.end(opened)
+            raise
+
+
+def _was_lost(told: str) -> bool:
+    """Whether a connection was lost before the query began, which is prepared first."""
+    return "prepare" in told and any(lost in told for lost in _LOST)
+
+
+def _cursor(connection: adbc.Connection, query: str) -> adbc.Cursor:
+    cursor = connection.cursor()
+    try:
+        cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(BATCH_BYTES)})
+        cursor.execute(query)
+    except BaseException:
+        cursor.close()
+        raise
+    return cursor
 
 
 def read_table(conninfo: str, query: str) -> pa.Table:

@@ -10,11 +10,13 @@ import atexit
 import os
 import threading
 from contextlib import suppress
+from functools import lru_cache
 
 import adbc_driver_postgresql.dbapi as adbc
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _KEPT = 8  # databases
-_IDLE = 8  # connections
+_IDLE = 16  # connections
 _Key = tuple[int, str]
 
 _opened: dict[_Key, adbc.Connection] = {}
@@ -22,23 +24,32 @@ _idle: list[tuple[_Key, adbc.Connection]] = []  # those used last are at the end
 _lock = threading.Lock()
 
 
-def take(conninfo: str, first: str) -> adbc.Connection:
-    """A connection for the caller alone, each of whose statements is a transaction.
+@lru_cache(maxsize=64)
+def bounded(conninfo: str, deadline_s: float) -> str:
+    """The connection string of connections whose statements are ended after a deadline."""
+    parts = conninfo_to_dict(conninfo)
+    deadline = f"-c statement_timeout={max(1, round(deadline_s * 1000))}"
+    return make_conninfo("", **parts | {"options": f"{parts.get('options', '')} {deadline}"})
 
-    `first` is a statement to run on it. Hand it on to `keep` or `end`. Raises what the driver
-    raises.
+
+def take_idle(conninfo: str) -> adbc.Connection | None:
+    """A connection that was kept, for the caller alone; the server may have ended it meanwhile.
+
+    Each statement on it is a transaction. Hand it on to `keep` or `end`.
     """
     key = (os.getpid(), conninfo)
-    while (found := _idle_one(key)) is not None:
-        try:
-            _run(found, first)
-            return found
-        except adbc.Error:
-            end(found)  # the server has ended it meanwhile
-    found = _original(key).adbc_clone()
+    with _lock:
+        for place in reversed(range(len(_idle))):
+            if _idle[place][0] == key:
+                return _idle.pop(place)[1]
+    return None
+
+
+def open_new(conninfo: str) -> adbc.Connection:
+    """A new connection, as `take_idle` gives; raises what the driver raises."""
+    found = _original((os.getpid(), conninfo)).adbc_clone()
     try:
         found.adbc_connection.set_autocommit(True)
-        _run(found, first)
     except BaseException:
         end(found)
         raise
@@ -70,19 +81,6 @@ def close() -> None:
     for (pid, _), found in kept:
         if pid == os.getpid():  # not one that a parent process opened
             end(found)
-
-
-def _run(connection: adbc.Connection, statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-
-
-def _idle_one(key: _Key) -> adbc.Connection | None:
-    with _lock:
-        for place in reversed(range(len(_idle))):
-            if _idle[place][0] == key:
-                return _idle.pop(place)[1]
-    return None
 
 
 def _original(key: _Key) -> adbc.Connection:

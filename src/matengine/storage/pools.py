@@ -1,6 +1,7 @@
 """Connection pools of a long-lived process, one an aligned volume."""
 
 import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,17 @@ def close_all() -> None:
             _pools.pop(key).close()
 
 
+def _check(conn: Connection) -> None:
+    """Raise where the server has ended a connection meanwhile.
+
+    Nothing is to be read from one that it keeps for us, and to ask the kernel costs no round trip.
+    """
+    waiting = select.poll()
+    waiting.register(conn.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        ConnectionPool.check_connection(conn)
+
+
 def _pool(url: str, aligned_volume: str) -> Pool:
     key = (os.getpid(), url)
     with _lock:
@@ -70,7 +82,7 @@ def _pool(url: str, aligned_volume: str) -> Pool:
                 min_size=0,
                 max_size=MAX_CONNECTIONS,
                 max_idle=IDLE_S,
-                check=ConnectionPool.check_connection,
+                check=_check,
                 open=True,
                 name=f"matengine {aligned_volume}",
             )

@@ -74,6 +74,16 @@ def query(
         int | None, typer.Option(min=1, help="So many rows, chosen evenly; the same each time.")
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only say how many rows.")] = False,
+    translate: Annotated[
+        bool,
+        typer.Option(
+            "--translate-root-ids", help="Root ids of another time stand for those in their place."
+        ),
+    ] = False,
+    allow_invalid: Annotated[
+        bool,
+        typer.Option("--allow-invalid-root-ids", help="Root ids of another time are in no row."),
+    ] = False,
     format: Annotated[
         Format | None, typer.Option(help="Default: by the name of --out, else table.")
     ] = None,
@@ -91,10 +101,12 @@ def query(
       matengine query synapses --where 'size>100' --box ctr_pt_position=0,0,0,500,500,50 --count
 
       matengine query cell_types --version now --segmentation 1 --data box
+
+      matengine query synapses --version now --where post_pt_root_id=OLD --translate-root-ids
     """
     from matengine.cli import conditions, rows_out
     from matengine.engine.query import answer, joins, moments
-    from matengine.engine.query.model import At, Axes, Query
+    from matengine.engine.query.model import At, Axes, Query, Roots
     from matengine.engine.versions import labels
 
     chosen = chosen_format(format, out, as_json)
@@ -105,6 +117,8 @@ def query(
         limit=SHOWN_ROWS if limit is None and chosen is Format.table else limit,
         random_sample=sample,
         with_supervoxels=False,
+        roots=Roots.TOLD if allow_invalid else Roots.REFUSED,
+        translate_roots=translate,
     )
     if resolution:
         x, y, z = conditions.numbers(resolution, 3, "--resolution")
@@ -120,6 +134,8 @@ def query(
             at = Axes(moment, moments.read(segmentation))
             called += f", segmentation of {segmentation}"
         found = answer.plan(there.conn, there.datastack, at, asked)
+        for told in found.told:
+            console.say(told)
         if count:
             console.show(str(answer.count(there.conn, found)))
             return

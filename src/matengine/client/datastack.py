@@ -1,28 +1,19 @@
 """A datastack of a server: its tables at any moment, what differs, proof, runs."""
 
+import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import pyarrow as pa
 
+from matengine.client.question import Asked, At, Question, compose
 from matengine.client.running import Run
 from matengine.client.server import Rows, Server
 
-At = int | str | datetime
-"""A version's number or name, "newest", or an aware time."""
-
-By = Mapping[str, Any]
-"""Values by column."""
-
 PAGE_ROWS = 500_000
-_FILTERS = ("isin", "not_in", "equal", "greater", "less", "greater_equal", "less_equal", "box")
-_KEYS = {
-    "isin": "filter_in_dict",
-    "not_in": "filter_notin_dict",
-    "box": "filter_spatial_dict",
-}
 
 
 def connect(server: str, datastack: str, token: str | None = None) -> "Datastack":
@@ -59,12 +50,9 @@ class Datastack:
         table: str,
         *,
         at: At = ...,
-        segmentation: At | None = ...,
-        columns: Sequence[str] | None = ...,
         limit: int | None = ...,
-        resolution_nm: Sequence[float] | None = ...,
         frame: None = ...,
-        **filters: By,
+        **asked: Unpack[Asked],
     ) -> pa.Table: ...
     @overload
     def query(
@@ -72,62 +60,50 @@ class Datastack:
         table: str,
         *,
         at: At = ...,
-        segmentation: At | None = ...,
-        columns: Sequence[str] | None = ...,
         limit: int | None = ...,
-        resolution_nm: Sequence[float] | None = ...,
         frame: Literal["pandas", "polars"],
-        **filters: By,
+        **asked: Unpack[Asked],
     ) -> Any: ...
     def query(
         self,
         table: str,
         *,
         at: At = "newest",
-        segmentation: At | None = None,
-        columns: Sequence[str] | None = None,
         limit: int | None = None,
-        resolution_nm: Sequence[float] | None = None,
         frame: Literal["pandas", "polars"] | None = None,
-        **filters: By,
+        **asked: Unpack[Asked],
     ) -> Any:
-        """Rows of a table, in the order of their ids, as an Arrow table or a data frame.
+        """Rows of a table or view, in the order of their ids, as an Arrow table or a data frame.
 
-        at: the moment. segmentation: that of the root ids, where it is another. columns: only
-        these. limit: at most so many rows. resolution_nm: nm of a unit of positions; None for
-        voxels of the table. Filters, each {column: value}, must all
-        hold: isin, not_in (lists), equal, greater, less, greater_equal, less_equal, and box
-        ([[x, y, z], [x, y, z]] in voxels of the table).
+        at: the moment. limit: at most so many rows. asked: see `Asked`. Root ids that were
+        translated are told in the metadata of the schema of an Arrow table, as JSON, and in
+        `attrs` of a pandas data frame: `translated_root_ids`, {given: [asked for]}. What else is
+        to be known of the answer is a Python warning.
         """
-        body = _body(table, columns, resolution_nm, filters, segmentation)
         batches: list[pa.RecordBatch] = []
-        schema = None
-        for rows in self._pages(table, at, body, limit, PAGE_ROWS):
+        rows = None
+        for rows in self._pages(compose(table, at, asked), limit, PAGE_ROWS):
             batches += rows
-            schema = rows.schema
-        return _framed(pa.Table.from_batches(batches, schema), frame)
+        assert rows is not None  # there is a page, if an empty one
+        translated = rows.told.get("translated_root_ids", {})
+        return _framed(pa.Table.from_batches(batches, rows.schema), frame, translated)
 
     def batches(
         self,
         table: str,
         *,
         at: At = "newest",
-        segmentation: At | None = None,
-        columns: Sequence[str] | None = None,
         limit: int | None = None,
-        resolution_nm: Sequence[float] | None = None,
         page_rows: int = PAGE_ROWS,
-        **filters: By,
+        **asked: Unpack[Asked],
     ) -> Iterator[pa.RecordBatch]:
         """As `query`, batch by batch, so that answers of any size fit; asked for in pages."""
-        body = _body(table, columns, resolution_nm, filters, segmentation)
-        for rows in self._pages(table, at, body, limit, page_rows):
+        for rows in self._pages(compose(table, at, asked), limit, page_rows):
             yield from rows
 
-    def count(self, table: str, *, at: At = "newest", **filters: By) -> int:
+    def count(self, table: str, *, at: At = "newest", **asked: Unpack[Asked]) -> int:
         """How many rows pass the filters."""
-        body = _body(table, None, None, filters, None)
-        rows = self._asked(table, at, body, {"count": "true"}).table()
+        rows = self._rows(compose(table, at, asked).counting()).table()
         return int(rows.column(0)[0].as_py())
 
     def diff(
@@ -194,65 +170,38 @@ class Datastack:
     def _json(self, method: str, *path: str | int, params: Mapping[str, Any] | None = None) -> Any:
         return self.server.json(method, "datastack", self.name, *path, params=params)
 
-    def _asked(self, table: str, at: At, body: dict[str, Any], params: Mapping[str, Any]) -> Rows:
-        path: tuple[str | int, ...] = ("datastack", self.name)
-        if isinstance(at, datetime):
-            body = body | {"table": table, "timestamp": at.isoformat()}
-        else:
-            path = (*path, "version", at, "table", table)
-        return self.server.rows("POST", *path, "query", params=params, body=body)
+    def _rows(self, question: Question) -> Rows:
+        path = ("datastack", self.name, *question.path)
+        return self.server.rows("POST", *path, params=question.params, body=question.body)
 
-    def _pages(
-        self, table: str, at: At, body: dict[str, Any], limit: int | None, page_rows: int
-    ) -> Iterator[Rows]:
+    def _pages(self, question: Question, limit: int | None, page_rows: int) -> Iterator[Rows]:
         left = limit
+        told: set[str] = set()
         while True:
             asked = page_rows if left is None else min(page_rows, left)
-            rows = self._asked(table, at, body | {"limit": asked}, {})
+            rows = self._rows(question.saying(limit=asked))
             yield rows
+            for text in rows.told.get("warnings", ()):
+                if text not in told:
+                    warnings.warn(text, stacklevel=3)
+                told.add(text)
             cursor = rows.end["cursor"]
             left = None if left is None else left - rows.end["rows"]
             if cursor is None or left == 0:
                 return
-            body = body | {"cursor": cursor}
+            question = question.saying(cursor=cursor)
 
 
-def _body(
-    table: str,
-    columns: Sequence[str] | None,
-    resolution_nm: Sequence[float] | None,
-    filters: Mapping[str, By],
-    segmentation: At | None,
-) -> dict[str, Any]:
-    unknown = filters.keys() - set(_FILTERS)
-    if unknown:
-        raise TypeError(f"{min(unknown)} is no filter; there are {', '.join(_FILTERS)}")
-    body: dict[str, Any] = {
-        _KEYS.get(name, f"filter_{name}_dict"): {table: _plain(by)} for name, by in filters.items()
-    }
-    if columns is not None:
-        body["select_columns"] = list(columns)
-    if resolution_nm is not None:
-        body["desired_resolution"] = list(resolution_nm)
-    if segmentation is not None:
-        time = segmentation.isoformat() if isinstance(segmentation, datetime) else segmentation
-        body["segmentation"] = time
-    return body
-
-
-def _plain(by: By) -> dict[str, Any]:
-    """Values as JSON has them, also where they came as arrays."""
-    return {
-        column: value.tolist() if hasattr(value, "tolist") else value
-        for column, value in by.items()
-    }
-
-
-def _framed(table: pa.Table, frame: str | None) -> Any:
+def _framed(table: pa.Table, frame: str | None, translated: Mapping[str, list[int]]) -> Any:
+    """`translated` goes with it where there is a place for it."""
     if frame is None:
-        return table
+        told = {"translated_root_ids": json.dumps(translated)} if translated else None
+        return table.replace_schema_metadata(told)
     if frame == "pandas":
-        return table.to_pandas()
+        found = table.to_pandas()
+        if translated:
+            found.attrs["translated_root_ids"] = {int(root): i for root, i in translated.items()}
+        return found
     if frame == "polars":
         import polars
 

@@ -15,6 +15,7 @@ from matengine.errors import (
     Conflict,
     Forbidden,
     Gone,
+    Incomplete,
     Invalid,
     MatengineError,
     NotFound,
@@ -30,6 +31,7 @@ _ERRORS: dict[int, type[MatengineError]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    406: Incomplete,
     409: Conflict,
     410: Gone,
     501: Unsupported,
@@ -93,8 +95,11 @@ class Server:
 
 
 class Rows:
-    """Record batches of an answer, read once; `end` is what the server says when all are there:
-    `rows`, `truncated`, `cursor`."""
+    """Record batches of an answer, read once.
+
+    `told` is what the server says of it with the first batch: `translated_root_ids`, `warnings`;
+    `end` when all are there: `rows`, `truncated`, `cursor`.
+    """
 
     def __init__(
         self,
@@ -107,6 +112,7 @@ class Rows:
         self._request = (method, path, params, body)
         self._server = server
         self.schema: pa.Schema | None = None
+        self.told: dict[str, Any] = {}
         self.end: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -116,6 +122,7 @@ class Rows:
             try:
                 reader = pa.ipc.open_stream(response.raw)
                 self.schema = reader.schema.remove_metadata()
+                self.told = json.loads((reader.schema.metadata or {}).get(_METADATA, b"{}"))
                 while True:
                     batch, told = reader.read_next_batch_with_custom_metadata()
                     if told and _METADATA in told:

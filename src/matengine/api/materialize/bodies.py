@@ -144,17 +144,31 @@ class TableBody(BaseModel):
         return dict(zip(tables, given, strict=False))
 
 
+Joins = list[tuple[Name, str, Name, str]]
+
+
 class JoinBody(TableBody):
     """A question about tables that are joined.
 
-    tables: [[table, column], ...]; rows belong together where all of these columns are equal.
+    tables: [[table, column], ...]; rows belong together where all of these columns are equal. Or
+    table and join_tables: [[table, column, table, column], ...], to join on other columns too.
     """
 
-    tables: list[tuple[Name, str]] = Field(min_length=1)
+    tables: list[tuple[Name, str]] | None = Field(default=None, min_length=1)
+    table: Name | None = None
+    join_tables: Joins | None = None
 
     def query(self, arguments: Arguments) -> Query:
-        """The question; each further table is joined to the column of the first."""
-        (first, column), *others = self.tables
+        """The question; each further one of `tables` is joined to the column of the first.
+
+        Raises Invalid where it is not clear what is joined.
+        """
+        if (self.tables is None) == (self.table is None) or (self.tables and self.join_tables):
+            raise Invalid("The body needs either 'tables', or 'table' and 'join_tables'.")
+        if self.table is not None:
+            joins = [Join(*four) for four in self.join_tables or []]
+            return self.question(self.table, joins, arguments)
+        (first, column), *others = self.tables or []
         joins = [Join(first, column, other, its) for other, its in others]
         return self.question(first, joins, arguments)
 
@@ -162,13 +176,13 @@ class JoinBody(TableBody):
 class LiveBody(TableBody):
     """A question about a table, and others joined with it, as of a time.
 
-    timestamp: ISO 8601; UTC where it has no zone. join_tables: [[table, column, table, column],
-    ...].
+    timestamp: ISO 8601, UTC where it has no zone; or "now". join_tables: [[table, column, table,
+    column], ...].
     """
 
     table: Name
     timestamp: str
-    join_tables: list[tuple[Name, str, Name, str]] | None = None
+    join_tables: Joins | None = None
 
     def query(self, arguments: Arguments) -> Query:
         """The question; root ids of another time are refused unless they are allowed."""

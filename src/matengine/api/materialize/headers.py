@@ -59,9 +59,3 @@ def _tell_translated(answer: Response, plan: Plan) -> None:
     told = json.dumps({str(root): list(ids) for root, ids in plan.translated.items()})
     if len(told) <= MOST_NAMES:
         answer.headers["matengine-translated"] = told
-    warn(answer, _translations(plan))
-
-
-def _translations(plan: Plan) -> str:
-    pairs = (f"{root} by {' '.join(map(str, ids))}" for root, ids in plan.translated.items())
-    return f"{len(plan.translated)} root ids of other times were replaced: {', '.join(pairs)}."

@@ -68,11 +68,11 @@ def query_join(path: VersionPath, query: Arguments) -> Response:
     responses=ROWS,
 )
 def query_live(path: DatastackPath, query: Arguments) -> Response:
-    """Root ids in filters must be of that time, unless `allow_invalid_root_ids`."""
+    """Root ids in filters must be of that time, unless they are translated or allowed."""
     body = read_body(LiveBody)
     asked = body.query(query)
-    now_asked = parse_time(body.timestamp)
-    at, time = on_axes(path, now_asked, now_asked, body)
+    moment = now() if body.timestamp == "now" else parse_time(body.timestamp)
+    at, time = on_axes(path, moment, moment, body)
     return respond(path.datastack, at, time, asked, query)
 
 

@@ -4,7 +4,7 @@ What is in the place of a root is told by the chunkedgraph's lineage: its descen
 moment, its ancestors at an earlier one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -49,7 +49,7 @@ class Settled:
     """A query with filters that need no further look at their root ids.
 
     translated: which ids stand for those given that are of another time. told: what whoever asked
-    is to know of others.
+    is to know of them.
     """
 
     query: Query
@@ -99,7 +99,7 @@ def settle(
     filters = tuple(
         _translated(f, translated) if _names_roots(f, relations) else f for f in query.filters
     )
-    told = _told(lost[:MOST_TOLD], len(lost))
+    told = (*_replaced(translated), *_told(lost[:MOST_TOLD], len(lost)))
     return Settled(replace(plain, filters=filters), translated, told)
 
 
@@ -177,6 +177,14 @@ def _refusal(judged: list[Outdated], count: int) -> Invalid:
         " ".join(_told(judged, count)),
         "Ask for ids of that time, or with translate_root_ids, or allow_invalid_root_ids.",
     )
+
+
+def _replaced(translated: Mapping[int, list[int]]) -> Iterator[str]:
+    if translated:
+        some = list(translated.items())[:MOST_TOLD]
+        pairs = "; ".join(f"{root} by {', '.join(map(str, ids))}" for root, ids in some)
+        more = "; and more" if len(some) < len(translated) else ""
+        yield f"{len(translated)} root ids of other times were replaced: {pairs}{more}."
 
 
 def _told(judged: list[Outdated], count: int) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ class Place:
 def _explain(url: str) -> None:
     """Log the plan of every statement of new connections."""
     with connections.open_connection(url, autocommit=True) as conn:
+        conn.execute("LOAD 'auto_explain'")  # else its settings are unknown
         for setting, value in (
             ("session_preload_libraries", "auto_explain"),
             ("auto_explain.log_min_duration", "0"),

@@ -53,6 +53,11 @@ def token() -> str | None:
     return os.environ.get("MATENGINE_TOKEN", "").strip() or None
 
 
+def pace() -> str:
+    """How close datastacks are kept where they say nothing else: MATENGINE_PACE, or nothing."""
+    return os.environ.get("MATENGINE_PACE", "").strip()
+
+
 def use(settings: Settings) -> None:
     """Make these the settings of this process and of the ones it starts."""
     os.environ.update(settings.environment())

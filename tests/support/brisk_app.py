@@ -16,6 +16,9 @@ units.WINDOW = 10
 BLOCK = int(os.environ.get("BRISK_BLOCK", "40"))
 collect.BLOCK, collect.LONG, apply.BLOCK = BLOCK, BLOCK, BLOCK * 3 // 2
 bulk.BATCH_ROWS = 200
-app.conf.beat_schedule["sweep"] |= {"schedule": 0.5, "options": {"expires": 1}}
+for often in ("sweep", "pace"):
+    app.conf.beat_schedule[often] |= {"schedule": 0.5, "options": {"expires": 1}}
+# epochs that nobody asked for only where a test settles it
+os.environ["MATENGINE_PACE"] = "off"
 
 __all__ = ["app"]

@@ -5,6 +5,7 @@ from celery import Celery
 from matengine import settings
 
 SWEEP_S = 3.0
+PACE_S = 15.0
 EXPIRE_S = 3600.0
 
 app = Celery("matengine", broker=settings.load().broker_url, include=["matengine.workflows.tasks"])
@@ -31,6 +32,11 @@ app.conf.update(
             "schedule": SWEEP_S,
             # sweeps that pile up while no worker is there are of no use
             "options": {"expires": SWEEP_S},
+        },
+        "pace": {
+            "task": "matengine.pace",
+            "schedule": PACE_S,
+            "options": {"expires": PACE_S},
         },
         "expire": {
             "task": "matengine.expire",

@@ -4,6 +4,7 @@ import structlog
 
 from matengine import times
 from matengine.engine import datastacks
+from matengine.engine.pacing import choice, keeping
 from matengine.engine.query.live import overlay
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.versions import dropping, garbage
@@ -63,6 +64,26 @@ def _sweep(aligned_volume: str) -> None:
 
 
 # acknowledged at once: what a killed one leaves is for the next
+@app.task(name="matengine.pace", acks_late=False)
+def pace() -> None:
+    """Bring the datastacks up to date in which so much has changed that it is worth it."""
+    for aligned_volume in aligned_volumes():
+        try:
+            begun = _pace(aligned_volume)
+        except Exception as error:
+            log.warning("not kept close", aligned_volume=aligned_volume, error=repr(error))
+            continue
+        for run_id in begun:
+            advance.delay(aligned_volume, run_id)
+
+
+def _pace(aligned_volume: str) -> list[int]:
+    with open_connection(database_url(aligned_volume)) as conn:
+        begun = [keeping.tick(conn, datastack) for datastack in datastacks.names(conn)]
+        return [run_id for run_id in begun if run_id is not None]
+
+
+# as before
 @app.task(name="matengine.expire", acks_late=False)
 def expire(keep_unpinned: int | None = None) -> None:
     """Drop the versions whose time has come, and collect what only they showed.
@@ -74,7 +95,10 @@ def expire(keep_unpinned: int | None = None) -> None:
             for datastack in datastacks.names(conn):
                 try:
                     dropping.expire_due(conn, datastack, times.now(), Policy(keep_unpinned))
-                    garbage.collect(conn, datastack)
+                    keep = choice.get(conn, datastack).keep
+                    garbage.collect(conn, datastack, live_horizon=keep)
+                    keeping.tidy(conn, datastack, times.now() - keep)
+                    conn.commit()
                 except Exception as error:
                     conn.rollback()
                     log.warning("removal failed", datastack=datastack, error=repr(error))

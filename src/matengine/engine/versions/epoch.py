@@ -19,6 +19,8 @@ from matengine.storage.connections import Connection
 
 # an edit of the embedded chunkedgraph that is being made is waited for; none takes this long
 EDIT_DEADLINE = "60s"
+# where nobody asked for the epoch, those who wait for the datastack do not wait for that, too
+PACED_DEADLINE = "1s"
 
 
 def start(
@@ -99,7 +101,7 @@ def _begin(conn: Connection, run: Run, stack: Datastack) -> None:
             f"{moment.isoformat()} is before the segmentation began.",
             f"It began at {graph.oldest_timestamp().isoformat()}.",
         )
-    _settle(conn, stack.segmentation, moment)
+    _settle(conn, stack.segmentation, moment, PACED_DEADLINE if run.is_paced else EDIT_DEADLINE)
     try:
         with conn.transaction():
             runs.take_turn(
@@ -144,11 +146,11 @@ def _taken(conn: Connection, datastack: str) -> Conflict:
     )
 
 
-def _settle(conn: Connection, segmentation: Segmentation, moment: datetime) -> None:
+def _settle(conn: Connection, segmentation: Segmentation, moment: datetime, deadline: str) -> None:
     """Make the roots as of the epoch's time final; raises Conflict where an edit does not end."""
     try:
         with conn.transaction():
-            conn.execute("SELECT set_config('lock_timeout', %s, true)", (EDIT_DEADLINE,))
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", (deadline,))
             datastacks.settle(conn, segmentation, moment)
             conn.execute("SET LOCAL lock_timeout = 0")
     except psycopg.errors.LockNotAvailable:

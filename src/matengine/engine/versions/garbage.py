@@ -1,8 +1,9 @@
 """Collecting: row versions that no kept epoch shows are removed, beside readers and writers.
 
 An epoch is kept while it is the newest sealed one, while a version names it that has not expired,
-or, without a version, while it is young: live queries start from the nearest epoch. The others are
-marked as collected; from then on nobody reads them, so nothing hangs on when their rows go.
+or, without a version, while it is young: live queries start from the nearest epoch. Those that go,
+`retention.let_go` says which, are marked as collected; from then on nobody reads them, so nothing
+hangs on when their rows go.
 
 What can be removed lies in the gaps between neighbouring kept epochs. Gaps that have been emptied
 are written down and not looked into again.
@@ -15,32 +16,31 @@ from itertools import pairwise
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row
 
 from matengine import times
 from matengine.engine import datastacks
 from matengine.engine.annotations import tables
-from matengine.engine.versions import dropping, layout, sweep
+from matengine.engine.versions import dropping, layout, retention, sweep
 from matengine.engine.versions.gaps import forget
 from matengine.engine.versions.layout import Layout
+from matengine.engine.versions.retention import Epoch
 from matengine.engine.versions.sweep import Gap, Removed
 from matengine.errors import Conflict
 from matengine.progress import Progress, quiet
 from matengine.storage.connections import Connection
 
 # How long an epoch without a version serves live queries.
-LIVE_HORIZON = timedelta(days=2)
+LIVE_HORIZON = timedelta(days=7)
 
-_MARK = """
-UPDATE matengine.epoch AS e SET collected = clock_timestamp()
-WHERE e.datastack = %(ds)s AND e.sealed IS NOT NULL AND e.collected IS NULL
-  AND e.epoch < (SELECT max(epoch) FROM matengine.epoch
-                 WHERE datastack = %(ds)s AND sealed IS NOT NULL)
-  AND NOT EXISTS (SELECT FROM matengine.version AS v WHERE v.datastack = %(ds)s
-    AND v.epoch = e.epoch
-    AND (v.status IN ('AVAILABLE', 'RUNNING') OR v.version = ANY(%(still_read)s)))
-  AND (e.time < %(before)s OR EXISTS (SELECT FROM matengine.version AS v
-    WHERE v.datastack = %(ds)s AND v.epoch = e.epoch AND v.status = 'EXPIRED'))
-RETURNING e.epoch
+_KEPT = """
+SELECT e.epoch, e.time,
+  coalesce(bool_or(v.status IN ('AVAILABLE', 'RUNNING') OR v.version = ANY(%(still_read)s)), false)
+    AS named,
+  coalesce(bool_or(v.status = 'EXPIRED'), false) AS dropped
+FROM matengine.epoch AS e LEFT JOIN matengine.version AS v USING (datastack, epoch)
+WHERE e.datastack = %(datastack)s AND e.sealed IS NOT NULL AND e.collected IS NULL
+GROUP BY e.epoch, e.time
 """
 
 
@@ -82,7 +82,7 @@ def collect(
             ) from None
     forget(conn, datastack)
     _record(conn, datastack, gaps)
-    return Collected(sorted(epochs), [r for r in removed if r.rows])
+    return Collected(epochs, [r for r in removed if r.rows])
 
 
 def _mark(conn: Connection, datastack: str, before: datetime) -> list[int]:
@@ -90,8 +90,16 @@ def _mark(conn: Connection, datastack: str, before: datetime) -> list[int]:
     with conn.transaction():
         datastacks.lock(conn, datastack)
         still_read = dropping.left_schemas(conn, datastack)
-        names = {"ds": datastack, "before": before, "still_read": still_read}
-        epochs = [int(epoch) for (epoch,) in conn.execute(_MARK, names).fetchall()]
+        with conn.cursor(row_factory=class_row(Epoch)) as cursor:
+            kept = cursor.execute(
+                _KEPT, {"datastack": datastack, "still_read": still_read}
+            ).fetchall()
+        epochs = retention.let_go(kept, before)
+        conn.execute(
+            "UPDATE matengine.epoch SET collected = clock_timestamp()"
+            " WHERE datastack = %s AND epoch = ANY(%s)",
+            (datastack, epochs),
+        )
     conn.commit()
     return epochs
 

@@ -1,4 +1,4 @@
-"""Which versions go and which stay: one pure function, so that it can be tested to the end."""
+"""Which versions and epochs go and which stay: pure functions, so they can be tested to the end."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from datetime import datetime
 
 from matengine.engine.versions.catalogue import Version
 from matengine.errors import Invalid
+
+# epochs that no version names; a live query looks through all that are kept
+MOST_EPOCHS = 1000
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,32 @@ def decide(versions: Iterable[Version], now: datetime, policy: Policy) -> Decisi
     beyond = optional[: -policy.keep_unpinned] if policy.keep_unpinned else []
     going = [v for v in optional if (v in beyond or _due(v, now)) and v != available[-1]]
     return Decision(going, [v for v in there if v not in going])
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A sealed epoch that is kept so far.
+
+    named: by a version that can be read, or is being made; dropped: by one that has expired.
+    """
+
+    epoch: int
+    time: datetime
+    named: bool = False
+    dropped: bool = False
+
+
+def let_go(epochs: Iterable[Epoch], before: datetime, most: int = MOST_EPOCHS) -> list[int]:
+    """Which of one datastack's epochs are to be collected, by number.
+
+    The newest stays, and what a version names. Of the others go those whose version has expired,
+    and those that never had one, if their time is earlier than `before` or `most` are later.
+    """
+    there = sorted(epochs, key=lambda e: e.epoch)
+    optional = [e for e in there[:-1] if not e.named]
+    unnamed = [e for e in optional if not e.dropped]
+    beyond = unnamed[: max(0, len(unnamed) - most)]
+    return [e.epoch for e in optional if e.dropped or e.time < before or e in beyond]
 
 
 def age(version: Version) -> tuple[int, int]:

@@ -16,7 +16,8 @@ CREATE TABLE matengine.pace (
   keep interval,                            -- how long such an epoch is kept
   looked timestamptz,                       -- when rows with ended roots were last counted
   roots bigint NOT NULL DEFAULT 0,          -- roots that had ended since the newest epoch then
-  rows bigint NOT NULL DEFAULT 0);          -- and rows that had one of them
+  rows bigint NOT NULL DEFAULT 0,           -- and rows that had one of them
+  trouble text);                            -- why the last try to begin an epoch came to nothing
 
 -- behind an epoch that nobody asked for, one run waits for its turn
 CREATE UNIQUE INDEX run_one_turn ON matengine.run (datastack)

@@ -247,7 +247,7 @@ def test_what_takes_too_long_is_not_to_be_repeated(
     path = f"version/1/table/{api.synapses}/query"
     ask(api, path, code=503)
     monkeypatch.setattr(limits, "ANSWER_S", 0.0)
-    assert ask(api, path, code=400).json["hint"] == "Ask for less."
+    assert ask(api, path, code=400).json["hint"].startswith("Ask for less")
 
 
 def test_frozen_answers_have_a_tag(api: Api) -> None:

@@ -214,7 +214,15 @@ def _tag(conn: Connection, asked: Asked, plan: Plan) -> str | None:
     ]
     arguments = asked.arguments.model_dump()
     packing = request.headers.get("Accept-Encoding", "").lower()
-    known = (software("matengine"), plan.statement.as_string(conn), prints, arguments, packing)
+    known = (
+        software("matengine"),
+        plan.statement.as_string(conn),
+        str(plan.schema),
+        plan.resolution_nm,
+        prints,
+        arguments,
+        packing,
+    )
     return hashlib.blake2b(repr(known).encode(), digest_size=16).hexdigest()
 
 

@@ -25,12 +25,14 @@ from matengine.engine.query import (
     nearby,
     outdated,
     selecting,
+    shaping,
     sources,
 )
-from matengine.engine.query.compose import Body, Resolution
+from matengine.engine.query.compose import Body
 from matengine.engine.query.model import At, Query
-from matengine.engine.query.relation import Relation
+from matengine.engine.query.relation import Form, Relation
 from matengine.engine.query.selecting import Output
+from matengine.engine.query.shaping import Resolution, Shape
 from matengine.errors import Invalid
 from matengine.storage import arrow
 from matengine.storage.connections import Connection, conninfo_of
@@ -50,10 +52,11 @@ class Plan:
     p_y, p_z). resolution_nm: nm of a unit of the positions in the answer; None where it has none.
     total: rows of the whole table, where nothing is filtered and the catalogue knows.
     counting: the statement that counts the rows, of all pages. unpaged: what its cursors belong
-    to. keys: places of the columns that tell rows apart and order them, in the statement; those
-    behind the schema's columns are not shown. asked: the query, with the root ids that it is about
-    in the end. roots: those that its filters name. translated: by root id of another time, those
-    in its place. told: what whoever asked is to know of the answer.
+    to. shape: how what the statement reads becomes the answer's columns; None of a count. keys:
+    places of the columns that tell rows apart and order them, in the statement. asked: the query,
+    with the root ids that it is about in the end. roots: those that its filters name. translated:
+    by root id of another time, those in its place. told: what whoever asked is to know of the
+    answer.
     """
 
     statement: sql.Composed
@@ -65,6 +68,7 @@ class Plan:
     total: int | None
     counting: sql.Composed
     unpaged: sql.Composed
+    shape: Shape | None
     keys: tuple[int, ...]
     asked: Query
     roots: tuple[int, ...] = ()
@@ -74,8 +78,20 @@ class Plan:
 
     @cached_property
     def basis(self) -> str:
-        """The statement that cursors belong to, whatever the page."""
-        return self.unpaged.as_string(None)
+        """What cursors belong to, whatever the page: the statement, and what is made of it."""
+        return f"{self.unpaged.as_string(None)} {self.names} {self.resolution_nm}"
+
+    @cached_property
+    def shown_keys(self) -> tuple[int, ...] | None:
+        """The places of the keys among the columns of the answer; None where one is not shown."""
+        assert self.shape is not None  # counts have no keys
+        shown = {
+            (o.table, o.column.stored): place
+            for place, o in enumerate(self.shape.outputs)
+            if o.column.form is Form.PLAIN
+        }
+        found = [shown.get(self.shape.stored[key]) for key in self.keys]
+        return None if None in found else tuple(p for p in found if p is not None)
 
 
 def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LOCAL) -> Plan:
@@ -100,7 +116,9 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
     counted = compose.counting(body)
     outputs = selecting.outputs(query, found.relations)
     resolution = _resolution(query, found.relations)
-    selection = compose.selecting(body, outputs, resolution)
+    keys = [(table, compose.stored_key(body, table, key)) for table, key in body.keys]
+    shape = shaping.shape(outputs, keys, found.relations, resolution)
+    selection = compose.selecting(body, shape.stored)
     notices = [found.moment.notice] if found.moment.notice else []
     draft = Plan(
         statement=counted,
@@ -112,10 +130,9 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         total=_total(query, found.relations),
         counting=counted,
         # hints may change from page to page
-        unpaged=compose.selecting(plain, outputs, resolution).statement
-        if hints
-        else selection.statement,
-        keys=() if query.count else _keys(body, outputs),
+        unpaged=compose.selecting(plain, shape.stored).statement if hints else selection.statement,
+        shape=None if query.count else shape,
+        keys=() if query.count else tuple(map(shape.stored.index, keys)),
         asked=query,
         roots=tuple(outdated.roots_named(query.filters, found.relations)),
         translated=settled.translated,
@@ -171,11 +188,10 @@ def cursor_of(plan: Plan, batch: pa.RecordBatch) -> str:
     Raises Invalid for a batch without rows, and for one that was made anew from a batch that
     `stream` gave, where the ids are not selected.
     """
-    shown = len(plan.schema)
     if not batch.num_rows or not plan.keys:
         raise Invalid("There is no row to go on behind.")
-    if all(place < shown for place in plan.keys):
-        key = tuple(batch.column(place)[-1].as_py() for place in plan.keys)
+    if plan.shown_keys is not None:
+        key = tuple(batch.column(place)[-1].as_py() for place in plan.shown_keys)
     else:
         rows, *noted = _noted(batch)
         key = tuple(noted)
@@ -186,15 +202,13 @@ def cursor_of(plan: Plan, batch: pa.RecordBatch) -> str:
 
 def _shaped(batch: pa.RecordBatch, plan: Plan) -> pa.RecordBatch:
     """A batch as the plan says, its ids noted where they are not shown."""
-    columns = [
-        column if column.type == field.type else column.cast(field.type)
-        for column, field in zip(batch.columns, plan.schema, strict=False)
-    ]
+    if plan.shape is None:
+        return batch.cast(plan.schema)
     schema = plan.schema
-    if batch.num_rows and any(place >= len(schema) for place in plan.keys):
+    if batch.num_rows and plan.shown_keys is None:
         last = [batch.num_rows, *(batch.column(place)[-1].as_py() for place in plan.keys)]
         schema = schema.with_metadata({_LAST: ",".join(map(str, last)).encode()})
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.RecordBatch.from_arrays(plan.shape.columns(batch), schema=schema)
 
 
 def _noted(batch: pa.RecordBatch) -> list[int]:
@@ -213,12 +227,6 @@ def _names(
     for output in outputs:
         names[output.table][output.column.name] = output.name
     return names
-
-
-def _keys(body: Body, outputs: Sequence[Output]) -> tuple[int, ...]:
-    """Where the keys are: among the columns that are shown, else behind them."""
-    shown = {(o.table, o.column.name): place for place, o in enumerate(outputs)}
-    return tuple(shown.get(key, len(outputs) + place) for place, key in enumerate(body.keys))
 
 
 def _resolution(query: Query, relations: Mapping[str, Relation]) -> Resolution | None:

@@ -10,11 +10,9 @@ from psycopg import sql
 from matengine.engine.query import filters, joins, values
 from matengine.engine.query.model import Query
 from matengine.engine.query.relation import Relation
-from matengine.engine.query.selecting import Output
 from matengine.errors import Invalid
 
 _LARGEST = 2**63 - 1
-Resolution = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -74,34 +72,41 @@ def counting(body: Body) -> sql.Composed:
     return sql.SQL("SELECT count(*) AS count ") + body.text
 
 
-def selecting(body: Body, outputs: Sequence[Output], wanted: Resolution | None) -> "Selection":
-    """The rows with their columns, positions at a resolution, and their keys behind them."""
+def selecting(body: Body, stored: Sequence[tuple[str, str]]) -> "Selection":
+    """The rows with columns of their sources, by (table, stored column); keys must be among them.
+
+    What readers see of them is made by `shaping`.
+    """
     rows, query = body.rows, body.query
+    places = {column: place for place, column in enumerate(stored)}
+    keys = [places[table, stored_key(body, table, column)] for table, column in body.keys]
     listed = [
-        sql.SQL("{} AS {}").format(
-            _scaled(o, body.relations[o.table], rows[o.table], wanted), sql.Identifier(o.name)
-        )
-        for o in outputs
+        sql.SQL("{} AS {}").format(sql.Identifier(rows[table], column), _called(place))
+        for place, (table, column) in enumerate(stored)
     ]
-    keys = [body.key(*key) for key in body.keys]
-    listed += [sql.SQL("{} AS {}").format(key, _key_name(place)) for place, key in enumerate(keys)]
     statement = sql.SQL("SELECT {} ").format(sql.SQL(", ").join(listed)) + body.text
+    raw = [body.key(*key) for key in body.keys]
     sample = query.random_sample
     if sample is None:
-        return Selection(query, statement, tuple(keys), sampled=False)
+        return Selection(query, statement, tuple(raw), sampled=False)
     # evenly, and the same rows of the same moment whenever asked
     dice: sql.Composable = sql.SQL("0")
-    for key in keys:
+    for key in raw:
         dice = sql.SQL("hashint8extended({}, {})").format(key, dice)
     statement += sql.SQL(" ORDER BY {}, {} LIMIT {}").format(
-        dice, sql.SQL(", ").join(keys), sql.Literal(_whole(sample, "A sample", least=1))
+        dice, sql.SQL(", ").join(raw), sql.Literal(_whole(sample, "A sample", least=1))
     )
     return Selection(
         query,
         sql.SQL("SELECT * FROM ({}) AS s").format(statement),
-        tuple(_key_name(place) for place in range(len(keys))),
+        tuple(map(_called, keys)),
         sampled=True,
     )
+
+
+def stored_key(body: Body, table: str, column: str) -> str:
+    """The source's column of a key."""
+    return body.relations[table].key_column(column).stored
 
 
 @dataclass(frozen=True)
@@ -135,30 +140,11 @@ class Selection:
         return sql.SQL(" ").join(parts)
 
 
-def _key_name(place: int) -> sql.Identifier:
-    return sql.Identifier(f"key {place}")
+def _called(place: int) -> sql.Identifier:
+    return sql.Identifier(f"c{place}")
 
 
 def _whole(number: object, what: str, least: int = 0) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
         raise Invalid(f"{what} is a whole number, {least} or more, not {number!r}.")
     return min(number, _LARGEST)
-
-
-def _scaled(
-    output: Output, relation: Relation, row: str, wanted: Resolution | None
-) -> sql.Composable:
-    """A column; of a position with one rounding at most, where voxels are whole."""
-    value = output.column.value(row)
-    if output.column.point is None or wanted is None or relation.resolution_nm is None:
-        return value
-    has, wants = relation.resolution_nm[output.column.axis], wanted[output.column.axis]
-    if has == wants:
-        return value
-    if (has / wants).is_integer():
-        return _by(value, "*", has / wants)
-    return _by(_by(value, "*", has), "/", wants)
-
-
-def _by(value: sql.Composable, sign: str, factor: float) -> sql.Composed:
-    return sql.SQL("{} {} {}").format(value, sql.SQL(sign), values.literal(pa.float64(), factor))

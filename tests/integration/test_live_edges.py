@@ -1,11 +1,13 @@
 """Rows as of any time over HTTP, in the cases that go wrong elsewhere, against the oracle."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from flask.testing import FlaskClient
@@ -17,8 +19,13 @@ from werkzeug.test import TestResponse
 from matengine.api.app import create_app
 from matengine.engine import datastacks
 from matengine.engine.query.live import overlay
+from matengine.engine.query.live import rows as live_rows
 from matengine.segmentation.chunkedgraph.client import HttpGraph
+from matengine.segmentation.chunkedgraph.local import LocalGraph
 from matengine.storage import pools
+
+# columns of the view of synapses that a test makes
+VIEW = {"row_id": "id", "to_root": "post_pt_root_id"}
 
 
 @dataclass
@@ -296,6 +303,137 @@ def test_invalid_roots_leave_other_filters_alone(api: Api) -> None:
         assert_same(api.rows(at, arguments=allowed, **asked), right)
         nobody = {"filter_in_dict": {api.table: {"pre_pt_root_id": [gone], "id": some}}}
         assert api.rows(at, arguments=allowed, **nobody) == []
+
+
+TRANSLATED = {"translate_root_ids": "true"}
+
+
+def test_root_ids_of_another_time_stand_for_those_in_their_place(api: Api) -> None:
+    """On either side, in every filter that names them, of tables, joined ones and views."""
+    world, column = api.world, "post_pt_root_id"
+    graph = LocalGraph(world.pair.conn, world.pair.name)
+    made = {"table": api.table, "columns": [{"name": n, "column": c} for n, c in VIEW.items()]}
+    address = f"/materialize/api/v3/datastack/{world.pair.name}/views/ends"
+    assert api.client.put(address, json={"definition": made}).status_code == 201
+    for at, other in ((world.now, world.second), (world.between, world.now)):
+        truth, then = api.truth(at), api.truth(other)
+        alive = root_ids(truth, column)
+        known = root_ids(then, column)
+        gone = [
+            r for r, latest in zip(known, graph.is_latest(known, at), strict=True) if not latest
+        ]
+        instead = graph.latest_ids(gone, at) if other < at else graph.past_ids(gone, at, other)
+        here = {row["id"]: row[column] for row in truth}
+        for row in then:  # what was in the root is in those that stand for it
+            if row[column] in gone and here.get(row["id"]):
+                assert here[row["id"]] in instead[row[column]]
+        named = [alive[0], *gone]
+        meant = {alive[0], *(i for root in gone for i in instead[root])}
+        right = having(truth, column, *meant)
+        wanted = {"filter_in_dict": {api.table: {column: named}}}
+        found = api.post(at, arguments=TRANSLATED, **wanted)
+        assert_same(found.json or [], right)
+        told = json.loads(found.headers["matengine-translated"])
+        assert told == {str(root): instead[root] for root in gone}
+        assert f"{gone[0]} by {instead[gone[0]][0]}" in found.headers["Warning"]
+        assert_same(api.rows(at, arguments=TRANSLATED, limit=2, **wanted), right[:2])
+        apart = api.rows(world.now, arguments=TRANSLATED, segmentation=at.isoformat(), **wanted)
+        assert {row[column] for row in apart} <= meant
+        assert apart
+        without = {"filter_notin_dict": {api.table: {column: named}}}
+        assert_same(
+            api.rows(at, arguments=TRANSLATED, **without),
+            [row for row in truth if row[column] not in meant],
+        )
+        most = max(gone, key=lambda root: len(having(truth, column, *instead[root])))
+        equal = {"filter_equal_dict": {"ends": {"to_root": str(most)}}}
+        found = api.rows(at, "ends", arguments=TRANSLATED, **equal)
+        of_most = having(truth, column, *instead[most])
+        assert [row["row_id"] for row in found] == ids(of_most)
+        assert of_most
+        cells = {"filter_in_dict": {world.cells: {"pt_root_id": [most]}}}
+        joined = api.rows(at, arguments=TRANSLATED, **on_cells(api), **cells)
+        every = [r["id"] for r in synapses_on_cells(api, at) if r[column] in instead[most]]
+        assert ids(joined) == every
+        for asked in (without, equal, cells):
+            table = "ends" if asked is equal else ""
+            more = on_cells(api) if asked is cells else {}
+            refused = api.post(at, table, 400, **asked, **more).json
+            assert refused is not None
+            assert "in its place there was" in refused["message"]
+            free = api.post(
+                at, table, arguments={"allow_invalid_root_ids": "true"}, **asked, **more
+            )
+            assert "in its place there was" in free.headers["Warning"]
+            assert bool(free.json) is (asked is without)
+
+
+def test_root_ids_that_nobody_knows(api: Api) -> None:
+    wanted = {"filter_in_dict": {api.table: {"pre_pt_root_id": [7, 0, 2**63, -5]}}}
+    free = {"allow_invalid_root_ids": "true"}
+    for arguments in ({}, TRANSLATED):
+        told = api.post(api.world.now, code=400, arguments=arguments, **wanted).json
+        assert told is not None
+        assert told["message"] == "The chunkedgraph does not know the root id 7."
+        found = api.post(api.world.now, arguments=arguments | free, **wanted)
+        assert_same(found.json or [], having(api.truth(api.world.now), "pre_pt_root_id", 0))
+        assert "does not know the root id 7" in found.headers["Warning"]
+
+
+def test_versions_refuse_or_translate_root_ids_where_they_are_asked_to(api: Api) -> None:
+    """Unasked they are in no row, as clients of CAVE have it."""
+    world, column = api.world, "pre_pt_root_id"
+    graph = LocalGraph(world.pair.conn, world.pair.name)
+
+    def ask(arguments: dict[str, str], code: int = 200) -> TestResponse:
+        found = api.client.post(
+            f"/materialize/api/v3/datastack/{world.pair.name}/version/1/table/{api.table}/query",
+            json={"filter_in_dict": {api.table: {column: [late]}}},
+            query_string={"return_pyarrow": "false"} | arguments,
+        )
+        assert found.status_code == code, found.text
+        return found
+
+    truth = api.rows(world.first)
+    new = set(root_ids(api.truth(world.now), column)) - set(root_ids(truth, column))
+    before = graph.past_ids(sorted(new), world.first, world.now)
+    late = max(new, key=lambda root: len(having(truth, column, *before[root])))
+    assert ask({}).json == []
+    assert str(late) in ask({}).headers["Warning"]
+    refused = ask({"allow_invalid_root_ids": "false"}, 400).json
+    assert refused is not None
+    assert all(str(root) in refused["message"] for root in (late, *before[late]))
+    found = ask(TRANSLATED)
+    assert_same(found.json or [], having(truth, column, *before[late]))
+    assert found.json
+    again = api.client.post(
+        found.request.path,
+        json={"filter_in_dict": {api.table: {column: [late]}}},
+        query_string={"return_pyarrow": "false"} | TRANSLATED,
+        headers={"If-None-Match": found.headers["ETag"]},
+    )
+    assert again.status_code == 304
+
+
+def test_rows_that_wait_for_their_lookup(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than one question looks up: refused only where the question says so."""
+    pair = api.world.pair
+    monkeypatch.setattr(live_rows, "MOST_LOOKUPS", 4)
+    some = [pair.put(pair.clock(), points=((1, 2, 2), (5, 6, 2), (x, 1, 1))) for x in range(5)]
+    at = pair.clock()
+    wanted = {"filter_in_dict": {api.table: {"id": some}}}
+    refused = api.post(at, code=406, arguments={"allow_missing_lookups": "false"}, **wanted).json
+    assert refused is not None
+    assert refused["message"] == f"3 rows of '{api.table}' have not been looked up yet."
+    for arguments in ({}, {"allow_missing_lookups": "true"}):
+        found = api.post(at, arguments=arguments, **wanted)
+        assert "3 rows" in found.headers["Warning"]
+        rooted = [bool(row["pre_pt_root_id"]) for row in found.json or []]
+        assert rooted == [True, True, False, False, False]
+    monkeypatch.setattr(live_rows, "MOST_LOOKUPS", 5000)
+    monkeypatch.setattr(overlay, "RETRY", timedelta(0))
+    whole = api.rows(at, arguments={"allow_missing_lookups": "false"}, **wanted)
+    assert_same(whole, having(api.truth(at), "id", *some))
 
 
 def test_not_in_leaves_rows_out_and_counts_count(api: Api) -> None:

@@ -6,6 +6,7 @@ Real PostgreSQL, Redis, Celery workers and scheduler; units are made small, so t
 import random
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
 
@@ -18,6 +19,8 @@ from small_world import SIZE, Pair, write_volume
 
 from matengine.engine import upload
 from matengine.engine.annotations import rows
+from matengine.engine.pacing import choice
+from matengine.engine.runs import runs
 from matengine.storage.connections import Connection, create_aligned_volume
 
 ROWS = 200
@@ -180,6 +183,34 @@ def test_lost_messages(
             running.lose_messages()
         finish(pair, run_id)
     assert in_time, "no message was lost during a run"
+
+
+def test_epochs_come_by_themselves_and_versions_between_them(
+    running: Works, pair: Pair, worker: Popen[bytes], dice: random.Random
+) -> None:
+    """A version that is asked for meanwhile waits for its turn at most."""
+    wanted = {"active": True, "least": timedelta(seconds=1), "most": timedelta(seconds=1)}
+    choice.change(pair.conn, pair.name, wanted)
+    pair.conn.commit()
+    pair.stir(dice, 50)
+    until(lambda: epochs(pair) >= 1, "the first epoch is made", 0.05)
+    pair.stir(dice, 50)
+    finish(pair, begin(running, pair))
+    choice.change(pair.conn, pair.name, {"active": False})
+    pair.conn.commit()
+    until(lambda: not runs.running(pair.conn), "nothing goes on", 0.05)
+    pair.judge_live(pair.clock())
+
+
+def epochs(pair: Pair) -> int:
+    """How many have been made that nobody asked for."""
+    (count,) = pair.conn.execute(
+        "SELECT count(*) FROM matengine.run"
+        " WHERE datastack = %s AND status = 'done' AND parameters ? 'paced'",
+        (pair.name,),
+    ).fetchone() or (0,)
+    pair.conn.commit()
+    return int(count)
 
 
 def attempts(conn: Connection, run_id: int) -> int:

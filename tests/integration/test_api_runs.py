@@ -249,3 +249,26 @@ def test_who_may(api: Api, as_user: Any) -> None:
     api.runs(code=403)
     as_user(LOCAL)
     api.finish(answer)
+
+
+def test_the_pace_is_told_and_settled(api: Api) -> None:
+    path = f"/materialize/api/v3/datastack/{api.name}/pace"
+    found = api.client.get(path).json
+    assert found is not None
+    assert (found["datastack"], found["least"], found["own"]) == (api.name, "1m", [])
+    changed = api.client.patch(path, json={"active": False, "least": "5m", "target": 0.01}).json
+    assert changed is not None
+    assert (changed["active"], changed["least"], changed["target"]) == (False, "5m", 0.01)
+    assert changed["own"] == ["active", "least", "target"]
+    everything = dict.fromkeys(("active", "least", "most", "target", "keep"))
+    assert api.client.patch(path, json=everything).json == found
+    for wrong in (
+        [],
+        {"lest": "5m"},
+        {"least": "5"},
+        {"active": "no"},
+        {"keep": {}},
+        {"most": "1s"},
+    ):
+        assert api.client.patch(path, json=wrong).status_code == 400, wrong
+    assert api.client.get(path).json == found

@@ -1,5 +1,6 @@
 """Epochs that nobody asked for: made when due and not otherwise, never in anybody's way."""
 
+import json
 import random
 from datetime import datetime, timedelta
 from typing import Any
@@ -273,6 +274,46 @@ def test_what_keeps_one_from_beginning_is_told(
     assert standing(brisk).trouble == "The chunkedgraph does not answer."
     assert tick(brisk) is not None
     assert standing(brisk).trouble is None
+
+
+# seen and settled
+
+
+def test_people_see_and_settle_it(
+    brisk: Pair, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATENGINE_PACE", "off keep=3d")
+    assert run("pace", "--usual")[0] == 0
+    found = json.loads(run("pace", "--json")[1])
+    assert (found["active"], found["least"], found["keep"], found["own"]) == (
+        *(False, "1m", "3d"),
+        [],
+    )
+    code, out, _ = run("pace", "--on", "--least", "2m", "--most", "12h", "--target", "1%")
+    assert code == 0
+    assert "least 2m, most 12h, target 1%, keep 3d" in out
+    assert "active, least, most, target" in out
+    assert "when something has changed" in out
+    brisk.delete(0)
+    found = json.loads(run("pace", "--json")[1])
+    assert (found["epoch"], found["pending"]) == (4, 1)
+    assert found["due"] > found["made"]
+    for wrong in (("--least", "2d"), ("--least", "soon"), ("--usual", "--on")):
+        code, out, err = run("pace", *wrong)
+        assert (code, out) == (1, "")
+        assert len(err.splitlines()) <= 2
+    # epochs that were made by themselves are not in the way of those who look at runs
+    monkeypatch.setattr(rule, "SHARE", 1e6)
+    settle(brisk, least=timedelta(seconds=1), most=timedelta(seconds=1))
+    as_if(brisk, MINUTE, monkeypatch)
+    light = tick(brisk)
+    assert light is not None
+    listed = [
+        [r["run_id"] for r in json.loads(run("runs", "--json", *w)[1])] for w in ((), ("--all",))
+    ]
+    assert listed[1] == [light, *listed[0]]
+    assert run("collect", "--no-compact")[0] == 0
+    assert standing(brisk).epoch == 5
 
 
 # behind the horizon

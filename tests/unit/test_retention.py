@@ -1,4 +1,4 @@
-"""Retention: what may expire and what never does, for any versions, moments and policies."""
+"""Retention: what may go and what never does, for any versions, epochs, moments and policies."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matengine.engine.versions.catalogue import Version
-from matengine.engine.versions.retention import Decision, Policy, decide
+from matengine.engine.versions.retention import Decision, Epoch, Policy, decide, let_go
 from matengine.errors import Invalid
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -164,3 +164,49 @@ def test_the_newest_is_that_of_the_latest_epoch_not_of_the_latest_number() -> No
 def test_no_policy_lets_all_go(keep: int) -> None:
     with pytest.raises(Invalid, match="At least one"):
         Policy(keep)
+
+
+# epochs
+
+
+@st.composite
+def kept_epochs(draw: st.DrawFn) -> list[Epoch]:
+    """Epochs as they are made: a later one is of a later time."""
+    numbers = draw(st.lists(st.integers(1, 30), unique=True, max_size=12))
+    flags = st.tuples(st.booleans(), st.booleans())
+    made = [
+        Epoch(number, NOW + timedelta(hours=number), *draw(flags)) for number in sorted(numbers)
+    ]
+    return draw(st.permutations(made))
+
+
+hours = st.integers(-2, 32).map(lambda number: NOW + timedelta(hours=number))
+
+
+@given(kept_epochs(), hours, st.integers(0, 12))
+def test_epochs_go_that_nobody_needs(epochs: list[Epoch], before: datetime, most: int) -> None:
+    gone = let_go(epochs, before, most)
+    assert gone == sorted(gone)
+    newest = max((e.epoch for e in epochs), default=0)
+    left = [e for e in epochs if e.epoch not in gone]
+    assert newest == 0 or newest in {e.epoch for e in left}
+    assert all(not e.named for e in epochs if e.epoch in gone)
+    # what is left besides has no version, is young, and there are not too many
+    others = [e for e in left if not e.named and e.epoch != newest]
+    assert len(others) <= most
+    assert all(not e.dropped and e.time >= before for e in others)
+    # and none goes that has no reason to
+    later = sorted((e.epoch for e in epochs if not e.named and not e.dropped), reverse=True)
+    most_later = set(later[: most + 1] if newest in later else later[:most])
+    for e in epochs:
+        if e.epoch in gone and not e.dropped and e.time >= before:
+            assert e.epoch not in most_later
+
+
+@given(kept_epochs(), hours, st.integers(0, 12))
+def test_epochs_that_stay_stay_when_asked_again(
+    epochs: list[Epoch], before: datetime, most: int
+) -> None:
+    gone = let_go(epochs, before, most)
+    assert let_go([e for e in epochs if e.epoch not in gone], before, most) == []
+    assert set(gone) <= set(let_go(epochs, before + timedelta(hours=1), max(0, most - 1)))

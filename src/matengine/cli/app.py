@@ -24,6 +24,7 @@ from matengine.cli import (
     lineage,
     lookups,
     materialize,
+    pace,
     query,
     runs,
     tables,
@@ -83,6 +84,7 @@ for module in (
     lookups,
     keeping,
     upkeep,
+    pace,
     graph,
     runs,
 ):

@@ -25,10 +25,15 @@ def runs(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with one that was interrupted.")
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also epochs that were made by themselves.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="So many of the latest runs.")] = 20,
     as_json: Json = False,
 ) -> None:
     """The latest runs, or one of them.
+
+    Of the epochs that were made by themselves (see: matengine pace) those that go on or failed.
 
     Examples:
 
@@ -45,7 +50,8 @@ def runs(
         raise Invalid("A run is resumed or cancelled, not both.")
     with place(data, datastack) as where:
         if run is None:
-            _tell_all(records.listed(where.conn, where.datastack, limit), as_json)
+            found = records.listed(where.conn, where.datastack, limit, paced=every)
+            _tell_all(found, as_json)
             return
         records.get(where.conn, run)
         where.conn.commit()
@@ -54,11 +60,11 @@ def runs(
         if resume:
             failing.can_resume(resume_words(run, data, where))
             work(where, run)
-        found = records.get(where.conn, run)
+        one = records.get(where.conn, run)
         tally = records.tally(where.conn, run)
-    _tell(found, tally, as_json)
-    if resume and found.status != "done":
-        raise MatengineError(f"Run {run} has {found.status}: {found.error}.")
+    _tell(one, tally, as_json)
+    if resume and one.status != "done":
+        raise MatengineError(f"Run {run} has {one.status}: {one.error}.")
 
 
 def _tell_all(found: list[Any], as_json: bool) -> None:

@@ -26,7 +26,9 @@ def collect(
     datastack: Datastack = None,
     live_days: Annotated[
         float | None,
-        typer.Option(min=0, help="Keep epochs without a version for so long; default: 2."),
+        typer.Option(
+            min=0, help="Keep epochs without a version for so long; default: as settled by pace."
+        ),
     ] = None,
     may_compact: Annotated[
         bool,
@@ -44,11 +46,16 @@ def collect(
 
     Example: matengine collect --data box
     """
+    from matengine.engine.pacing import choice
     from matengine.engine.versions import compact as compacting
     from matengine.engine.versions import garbage
 
-    horizon = garbage.LIVE_HORIZON if live_days is None else timedelta(days=live_days)
     with place(data, datastack) as where:
+        horizon = (
+            choice.get(where.conn, where.datastack).keep
+            if live_days is None
+            else timedelta(days=live_days)
+        )
         with watching("collect") as progress:
             failing.can_resume("Go on at any time with: matengine collect")
             told = garbage.collect(

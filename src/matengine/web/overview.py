@@ -10,6 +10,8 @@ from matengine.engine import access, datastacks
 from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.datastacks import Datastack
+from matengine.engine.pacing import keeping
+from matengine.engine.pacing.keeping import Standing
 from matengine.engine.runs import runs
 from matengine.engine.runs.runs import Run, Tally
 from matengine.engine.versions import catalogue
@@ -68,7 +70,10 @@ class Going:
 
 @dataclass(frozen=True)
 class Stack:
-    """A datastack: its latest versions and runs, newest first. `waiting`: changes queued."""
+    """A datastack: its latest versions and runs, newest first. `waiting`: changes queued.
+
+    standing: how close it is kept to the present.
+    """
 
     aligned_volume: str
     datastack: Datastack
@@ -77,6 +82,7 @@ class Stack:
     going: list[Going]
     ended: list[Run]
     waiting: bool
+    standing: Standing
     commands: list[tuple[str, str]]
 
     @property
@@ -125,7 +131,7 @@ def _stack(conn: Connection, volume: str, name: str, data: Path | None, user: Us
     made = [
         Made(v, _tables(conn, name, v, user) if v.time else []) for v in versions[:SHOWN_VERSIONS]
     ]
-    latest = runs.listed(conn, name)
+    latest = runs.listed(conn, name, paced=False)
     row = conn.execute(
         "SELECT EXISTS (SELECT 1 FROM matengine.change WHERE datastack = %s)", (name,)
     ).fetchone()
@@ -137,6 +143,7 @@ def _stack(conn: Connection, volume: str, name: str, data: Path | None, user: Us
         going=[Going(r, runs.tally(conn, r.run_id)) for r in latest if r.status == "running"],
         ended=[r for r in latest if r.status != "running"][:SHOWN_RUNS],
         waiting=bool(row and row[0]),
+        standing=keeping.standing(conn, name),
         commands=_commands(name, made, box_option(data)),
     )
 

@@ -5,6 +5,7 @@ Beside these what its own client asks: differences, proof and histories.
 
 from matengine.api.materialize import (
     neuroglancer,
+    pace,
     proof,
     queries,
     runs,
@@ -25,4 +26,5 @@ BLUEPRINTS = (
     proof.api,
     runs.api,
     starting.api,
+    pace.api,
 )

@@ -15,7 +15,8 @@ from matengine.storage.connections import Connection
 
 KEYS = tuple(key.name for key in fields(Pace))
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+LONGEST = timedelta(days=3650)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def usual() -> Pace:
@@ -25,10 +26,8 @@ def usual() -> Pace:
         key, equals, value = word.partition("=")
         if not equals and key in ("on", "off"):
             changes["active"] = key == "on"
-        elif key == "target":
-            changes[key] = share(value)
-        elif key in ("least", "most", "keep"):
-            changes[key] = span(value)
+        elif key in KEYS and key != "active":
+            changes[key] = _value(key, value)
         else:
             raise Invalid(
                 f"MATENGINE_PACE does not know '{word}'.",
@@ -81,6 +80,29 @@ def change(conn: Connection, datastack: str, changes: dict[str, Any]) -> Pace:
     return pace
 
 
+def told(pace: Pace) -> dict[str, Any]:
+    """The pace as people write it: lengths of time as `5m`."""
+    values = {key: getattr(pace, key) for key in KEYS}
+    return {k: shown(v) if isinstance(v, timedelta) else v for k, v in values.items()}
+
+
+def read(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Changes as people write them; raises Invalid for a value that says nothing."""
+    return {key: _value(key, value) for key, value in wanted.items()}
+
+
+def _value(key: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if key == "active":
+        if not isinstance(value, bool):
+            raise Invalid("'active' is true or false.")
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Invalid(f"'{key}' cannot be that.", "Such as: 5m, 0.5%.")
+    return share(str(value)) if key == "target" else span(str(value))
+
+
 def _columns() -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, KEYS))
 
@@ -90,10 +112,10 @@ def span(text: str) -> timedelta:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if found is None:
         raise Invalid(f"'{text}' is no length of time.", "Write it as 90s, 5m, 12h or 7d.")
-    try:
-        return timedelta(**{_UNITS[found[2]]: float(found[1])})
-    except OverflowError:
-        raise Invalid(f"'{text}' is too long.") from None
+    length = float(found[1]) * _SECONDS[found[2]]
+    if length > LONGEST.total_seconds():
+        raise Invalid(f"'{text}' is too long.", f"It may be {shown(LONGEST)}.")
+    return timedelta(seconds=length)
 
 
 def share(text: str) -> float:
@@ -108,7 +130,7 @@ def share(text: str) -> float:
 def shown(length: timedelta) -> str:
     """A length of time in the largest unit that it is a whole number of, or seconds."""
     seconds = length.total_seconds()
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+    for unit, size in reversed(_SECONDS.items()):
         if seconds and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:g}s"

@@ -1,7 +1,8 @@
 """Keeping a datastack close: begin an epoch where one is due, and tell how things stand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -19,13 +20,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Standing:
-    """How close a datastack is. pending: rows that differ from the newest epoch, about.
+    """How close a datastack is. own: the keys of the pace that were settled for it alone.
 
-    time and made: of the newest epoch; None where there is none. due: when the next one is, as
-    things stand. tries: in vain since the newest one. trouble: what keeps one from beginning.
+    epoch, time, made, rows: of the newest epoch; None and 0 where there is none. pending: rows that
+    differ from it, about. due: when the next one is, as things stand. tries: in vain since.
+    busy: a run makes one. trouble: what keeps one from beginning.
     """
 
     pace: Pace
+    own: list[str]
     epoch: int | None
     time: datetime | None
     made: datetime | None
@@ -90,6 +93,7 @@ def standing(conn: Connection, datastack: str) -> Standing:
     newest = found.newest
     return Standing(
         pace=pace,
+        own=list(choice.settled(conn, datastack)),
         epoch=newest.epoch if newest else None,
         time=newest.time if newest else None,
         made=newest.sealed if newest else None,
@@ -100,6 +104,15 @@ def standing(conn: Connection, datastack: str) -> Standing:
         busy=found.busy,
         trouble=row[0] if row else None,
     )
+
+
+def told(datastack: str, standing: Standing) -> dict[str, Any]:
+    """A standing as a flat record, with the pace as people write it."""
+    return {
+        "datastack": datastack,
+        **choice.told(standing.pace),
+        **{f.name: getattr(standing, f.name) for f in fields(Standing) if f.name != "pace"},
+    }
 
 
 def tidy(conn: Connection, datastack: str, before: datetime) -> int:

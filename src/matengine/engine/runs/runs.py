@@ -134,12 +134,16 @@ def lock(conn: Connection, run_id: int, *, wait: bool) -> Run | None:
         ).fetchone()
 
 
-def listed(conn: Connection, datastack: str | None = None, limit: int = 50) -> list[Run]:
-    """The latest runs, newest first."""
+def listed(
+    conn: Connection, datastack: str | None = None, limit: int = 50, *, paced: bool = True
+) -> list[Run]:
+    """The latest runs, newest first. Those that nobody asked for only where they matter, or all."""
     with conn.cursor(row_factory=class_row(Run)) as cursor:
         return cursor.execute(
-            _SELECT + " WHERE %s::text IS NULL OR datastack = %s ORDER BY run_id DESC LIMIT %s",
-            (datastack, datastack, limit),
+            _SELECT + " WHERE (%s::text IS NULL OR datastack = %s)"
+            " AND (%s OR NOT parameters ? %s OR status IN ('running', 'failed'))"
+            " ORDER BY run_id DESC LIMIT %s",
+            (datastack, datastack, paced, PACED, limit),
         ).fetchall()
 
 

@@ -1,5 +1,6 @@
 """No route forgets to ask who asks: every one of them, with logins on."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -181,6 +182,42 @@ def test_nor_by_a_query_that_names_it(api: Api) -> None:
     for body in ({"filter_in_dict": {private: {"id": [1]}}}, {"select_columns": {private: ["id"]}}):
         found = ask(api, FRIEND, "POST", api.path(f"version/1/table/{public}/query"), body)
         assert found.status_code in (400, 403, 404)
+
+
+def test_nor_does_a_misspelt_name_find_it(api: Api) -> None:
+    """Errors that ask whether another name was meant name only what the user may read."""
+    wrong, hinted, asked = api.synapses.replace("ds_", "ds"), set(), 0
+    for method, rule in routes(api.client):
+        if rule.rule.startswith("/segmentation") or not {"table", "view"} & rule.arguments:
+            continue
+        path, body = (
+            json.loads(json.dumps(told).replace(api.synapses, wrong).replace("theirs", "thers"))
+            for told in (address(api, rule), body_for(api, rule))
+        )
+        found = ask(api, FRIEND, method, path, body)
+        assert found.status_code in (200, 201, 403, 404), (method, rule, found.text)
+        assert api.synapses not in found.text, (method, rule, found.text)
+        assert "theirs" not in found.text, (method, rule, found.text)
+        asked += 1
+    assert asked > 25
+    requests = [
+        ("POST", "version/1/table/NAME/query", {}),
+        ("POST", "version/0/table/NAME/query", {}),
+        ("POST", "version/1/query", {"tables": [[api.notes, "target_id"], ["NAME", "id"]]}),
+        ("POST", "query", {"table": "NAME", "timestamp": now().isoformat()}),
+        ("POST", "version/1/views/NAME/query", {}),
+        ("GET", "diff?table=NAME&old=1&new=2", None),
+    ]
+    for method, path, body in requests:
+        for name, meant in ((wrong, api.synapses), ("thers", "theirs"), ("cels", CELLS)):
+            rest, told = (json.loads(json.dumps(x).replace("NAME", name)) for x in (path, body))
+            hints = [ask(api, t, method, api.path(rest), told).json for t in (OWNER, FRIEND)]
+            assert all(hint["code"] == 404 for hint in hints), hints
+            if meant != CELLS:
+                assert meant not in str(hints[1])
+            hinted |= {(path, meant)} if meant in str(hints[0]["hint"]) else set()
+    assert {meant for _, meant in hinted} == {api.synapses, "theirs", CELLS}
+    assert len(hinted) > 10
 
 
 def test_nor_is_it_listed(api: Api) -> None:

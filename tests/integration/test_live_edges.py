@@ -319,9 +319,7 @@ def test_root_ids_of_another_time_stand_for_those_in_their_place(api: Api) -> No
         truth, then = api.truth(at), api.truth(other)
         alive = root_ids(truth, column)
         known = root_ids(then, column)
-        gone = [
-            r for r, latest in zip(known, graph.is_latest(known, at), strict=True) if not latest
-        ]
+        gone = np.array(known)[~graph.is_latest(known, at)].tolist()
         instead = graph.latest_ids(gone, at) if other < at else graph.past_ids(gone, at, other)
         here = {row["id"]: row[column] for row in truth}
         for row in then:  # what was in the root is in those that stand for it

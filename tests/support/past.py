@@ -29,6 +29,7 @@ class Kept:
 
     time: datetime
     shown: dict[str, set[int]]
+    unknown: dict[str, set[tuple[int, str]]]  # (id, column) of what could not be looked up
 
 
 @dataclass
@@ -64,8 +65,10 @@ class Past:
 
     def at(self, annotations: datetime, segmentation: datetime | None = None) -> dict[str, Any]:
         """The tables and views as of a moment, roots as of another, if one is given."""
-        roots = self._roots_at(floor_ms(segmentation or annotations))
-        tables = {t: self._table(t, floor_ms(annotations), roots) for t in self.layouts}
+        at, rooted = floor_ms(annotations), floor_ms(segmentation or annotations)
+        roots = self._roots_at(rooted)
+        epoch = next((e for e in self.epochs if e.time == at == rooted), None)
+        tables = {t: self._table(t, at, roots, epoch) for t in self.layouts}
         return tables | {name: views.relation_of(what, tables) for name, what in self.views.items()}
 
     def values(self, moments: Iterable[Tables]) -> dict[tuple[str, str], Any]:
@@ -78,15 +81,22 @@ class Past:
                 )
         return known_values(rows)
 
-    def _table(self, table: str, at: datetime, roots: Mapping[int, int]) -> MemoryRelation:
+    def has(self, table: str, at: datetime) -> bool:
+        """Whether there is such a table: at the time of an epoch only if that has it."""
+        return all(table in epoch.shown for epoch in self.epochs if epoch.time == at)
+
+    def _table(
+        self, table: str, at: datetime, roots: Mapping[int, int], epoch: Kept | None
+    ) -> MemoryRelation:
         where = self.layouts[table]
+        unknown = epoch.unknown.get(table, set()) if epoch else set()
         columns = ("id", "created", "valid", *(c.name for c in where.columns))
         shown = []
         for row in self.rows[table]:
             if self._lives(table, row, at):
                 bound = zip(where.supervoxels, where.roots, strict=True)
                 rooted = row | {root: roots[row[supervoxel]] for supervoxel, root in bound}
-                shown.append({name: rooted[name] for name in columns})
+                shown.append({c: 0 if (row["id"], c) in unknown else rooted[c] for c in columns})
         return MemoryRelation(
             columns,
             frozenset(c.name for c in where.columns if c.kind is Kind.GEOMETRY),
@@ -138,16 +148,23 @@ def _kept(pair: Pair, layouts: Mapping[str, Layout]) -> Iterator[Kept]:
         (pair.name,),
     ).fetchall()
     for epoch, time, names in found:
-        shown = {}
+        kept = Kept(time, {}, {})
         for table in set(names) & set(layouts):
             where = layouts[table]
-            ids = pair.conn.execute(
-                sql.SQL("SELECT id FROM {} AS h WHERE {}").format(
-                    where.history, layout.visible("h", epoch)
+            ids = where.supervoxels + where.roots
+            rows = pair.conn.execute(
+                sql.SQL("SELECT id {} FROM {} AS h WHERE {}").format(
+                    layout.trailing(ids), where.history, layout.visible("h", epoch)
                 )
-            )
-            shown[table] = {row_id for (row_id,) in ids}
-        yield Kept(time, shown)
+            ).fetchall()
+            kept.shown[table] = {row_id for row_id, *_ in rows}
+            kept.unknown[table] = {
+                (row_id, column)
+                for row_id, *found in rows
+                for column, value in zip(ids, found, strict=True)
+                if value is None
+            }
+        yield kept
 
 
 def _all(pair: Pair, where: Layout) -> Iterator[dict[str, Any]]:

@@ -140,12 +140,21 @@ class Changes(Ground):
         ids = sorted(set(pair.world.tables[pair.table]) - pair.reserved)
         if ids:
             row_id = dice.choice(ids)
+            self._note_erased(row_id)
             pair.erase(row_id)
             pair.forget(row_id)
             if dice.random() < 0.4:
                 points = [self.any_point(dice) for _ in range(3)]
                 pair.put(pair.clock(), points=points, row_id=row_id)
             self.floor = pair.clock()
+
+    def _note_erased(self, row_id: int) -> None:
+        """It goes with the notes about it."""
+        pair = self.first
+        notes = pair.world.tables[pair.notes]
+        about = {i for i, note in notes.items() if note.fields["target_id"] == row_id}
+        self.erased.setdefault(pair.table, set()).add(row_id)
+        self.erased.setdefault(pair.notes, set()).update(about)
 
     def create_table(self, dice: random.Random) -> None:
         """A table comes, with some rows."""

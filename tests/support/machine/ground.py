@@ -42,6 +42,8 @@ class Ground:
         self.writer: Connection | None = None
         self.touched: list[int] = []
         self.before: dict[str, int] = {}  # the newest epochs when the writer began
+        # ids of rows that were removed: nobody can tell any more when they were there
+        self.erased: dict[str, set[int]] = {}
         # epochs at an earlier time would be of a past that has been rewritten
         self.floor: datetime = START
 

@@ -52,6 +52,7 @@ STEPS = {
     "migrate": 1,
     "compare": 1,
     "ask": 1,
+    "ask_live": 4,
 }
 
 
@@ -101,7 +102,7 @@ class Machine(Making):
     def upkeep(self, dice: random.Random) -> None:
         """What may also be done while an epoch is made."""
         if all(stack.newest for stack in self.stacks):
-            kinds = [self.freeze, self.label, self.drop, self.collect, self.compare]
+            kinds = [self.freeze, self.label, self.drop, self.collect, self.compare, self.ask_live]
             dice.choice(kinds)(dice)
             self.conn.rollback()
 

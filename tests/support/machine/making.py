@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from unittest.mock import patch
 
 from machine.adversary import Adversary, until_cut
-from machine.changes import Changes
+from machine.asking import Asking
 from machine.failing import WAYS, failing
 from machine.keeper import Keeper
 from machine.records import Told
@@ -19,7 +19,7 @@ from matengine.storage.connections import Connection
 MS = timedelta(milliseconds=1)
 
 
-class Making(Changes):
+class Making(Asking):
     """Runs of epochs are brought to an end within their step."""
 
     # what also happens in the middle of a run, and is said elsewhere
@@ -36,7 +36,9 @@ class Making(Changes):
         """An epoch, with or without a version, now or at an earlier time."""
         stack = self.any_stack(dice)
         publish, at = dice.random() < 0.7, self._earlier(dice, stack)
+        told = self.foretell(dice, stack, at)
         self._make(dice, stack, lambda conn: stack.begin_on(conn, publish, at), rough=False)
+        self.check_foretold(stack, at, told)
 
     def rough_epoch(self, dice: random.Random) -> None:
         """An epoch, worked on as badly as can be."""

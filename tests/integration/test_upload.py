@@ -131,3 +131,27 @@ def test_what_is_not_there_is_refused_at_once(pair: Pair, file: Path) -> None:
     pair.leave()
     with pytest.raises((Gone, NotFound)):
         upload.start(pair.conn, pair.name, pair.table, file)
+
+
+def test_the_indexes_of_an_empty_table_are_units_beside_the_lookups(
+    pair: Pair, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "REINDEX_ROWS", 100)
+    whole = indexes(pair)
+    run_id = upload.start(pair.conn, pair.name, pair.table, file, receipt="mine")
+    work_until(pair.conn, run_id, "lookup")
+    assert len(indexes(pair)) == 1  # the primary key's
+    assert step(pair.conn, run_id)
+    engine.cancel(pair.conn, run_id)
+    assert 1 < len(indexes(pair)) < len(whole)
+    again = upload.start(pair.conn, pair.name, pair.table, file, receipt="mine")
+    assert end(pair, again).status == "done"
+    assert indexes(pair) == whole
+    assert rows.count(pair.conn, pair.table) == ROWS == lookups(pair)
+
+
+def indexes(pair: Pair) -> list[str]:
+    found = pair.conn.execute(
+        "SELECT indexdef FROM pg_indexes WHERE tablename = %s ORDER BY 1", (pair.table,)
+    ).fetchall()
+    return [definition for (definition,) in found]

@@ -2,7 +2,7 @@
 
 The rows are committed in batches under a receipt. A worker that dies loses one batch at most; a
 run that was cancelled or failed keeps what it loaded, and another run under the same receipt goes
-on behind that.
+on behind that. The indexes that an empty table gets after its rows are units beside the lookups.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matengine.engine import datastacks
-from matengine.engine.annotations import bulk, tables
+from matengine.engine.annotations import bulk, indexes, receipts, tables
 from matengine.engine.annotations.plan import ColumnMap, Ids
 from matengine.engine.lookup import ingest
 from matengine.engine.runs import runs, units
@@ -22,6 +22,7 @@ from matengine.storage.connections import Connection, conninfo_of, open_connecti
 
 WORKFLOW = "bulk_upload"
 KIND = "bulk"
+INDEX = "table_index"
 
 
 def start(
@@ -68,14 +69,16 @@ def plan_load(conn: Connection, run: Run) -> None:
 
 
 def plan_lookup(conn: Connection, run: Run) -> None:
+    """Units for the indexes, by their place in the receipt, first: they take longest."""
+    places = [(place, place) for place, _ in enumerate(_indexes(conn, run))]
+    units.plan(conn, run.run_id, INDEX, run.parameters["table"], places)
     if run.parameters["look_up"]:
         ingest.plan_lookup(conn, run)
 
 
 def load(conn: Connection, run: Run, unit: Unit) -> None:
     """The work of the one unit that loads."""
-    wanted = run.parameters
-    receipt = wanted["receipt"] or f"run {run.run_id}"
+    wanted, receipt = run.parameters, _receipt(run)
     with _alone(conn, receipt), open_connection(conninfo_of(conn), autocommit=True) as beside:
 
         def progress(done: int, total: int | None, what: str) -> None:
@@ -90,11 +93,40 @@ def load(conn: Connection, run: Run, unit: Unit) -> None:
             receipt=receipt,
             commit_batches=True,
             batch_rows=bulk.BATCH_ROWS,
+            leave_indexes=True,
             progress=progress,
         )
     units.hold(conn, unit)
     units.finish(conn, unit, Effect(rows_added=loaded.before + loaded.rows))
     conn.commit()
+
+
+def index(conn: Connection, run: Run, unit: Unit) -> None:
+    """The work of a unit that makes an index."""
+    assert unit.first_id is not None
+    units.hold(conn, unit)
+    # none are left where another run under this receipt made them
+    for definition in _indexes(conn, run)[unit.first_id : unit.first_id + 1]:
+        indexes.build(conn, definition)
+    units.finish(conn, unit, Effect())
+    conn.commit()
+
+
+def end(conn: Connection, run: Run) -> None:
+    """All rows and indexes are there."""
+    found = receipts.find(conn, _receipt(run))
+    if found and not found.finished:
+        receipts.finish(conn, found.name)
+
+
+def _receipt(run: Run) -> str:
+    return run.parameters["receipt"] or f"run {run.run_id}"
+
+
+def _indexes(conn: Connection, run: Run) -> list[str]:
+    """The statements that make the indexes which the load has left."""
+    found = receipts.find(conn, _receipt(run))
+    return found.indexes if found else []
 
 
 @contextmanager

@@ -46,9 +46,9 @@ WORKFLOWS: dict[str, Workflow] = {
         phases={
             "load": upload.plan_load,
             "lookup": upload.plan_lookup,
-            "end": epoch.plan_nothing,
+            "end": upload.end,
         },
-        work={upload.KIND: upload.load, "lookup": ingest.look_up},
+        work={upload.KIND: upload.load, upload.INDEX: upload.index, "lookup": ingest.look_up},
         ready=ingest.ready,
         undo=epoch.plan_nothing,
     ),

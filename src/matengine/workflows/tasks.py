@@ -15,7 +15,7 @@ from matengine.workflows.app import app
 log = structlog.get_logger()
 
 # the queues of units that would keep others waiting
-QUEUE_OF = {"bulk": "bulk", "compact": "bulk"}
+QUEUE_OF = {"bulk": "bulk", "table_index": "bulk", "compact": "bulk"}
 
 
 @app.task(name="matengine.advance")

@@ -42,6 +42,7 @@ class _Load:
     plan: Plan
     report: Report
     receipt: str | None
+    leave_indexes: bool
     progress: Progress
 
 
@@ -55,6 +56,7 @@ def load(
     receipt: str | None = None,
     commit_batches: bool = False,
     batch_rows: int = BATCH_ROWS,
+    leave_indexes: bool = False,
     progress: Progress = quiet,
 ) -> Loaded:
     """Load all rows of a Parquet, Arrow IPC or CSV file, an Arrow table or arrays by name.
@@ -68,12 +70,16 @@ def load(
     open, then each `batch_rows` rows: epochs wait for writing transactions, so a load that takes
     minutes should. It needs a `receipt`: the same call under the same name goes on behind the last
     batch that was committed, whatever ended the load, and does nothing once all is loaded. A
-    batched load that ended early leaves its indexes to the call that resumes it.
+    batched load that ended early leaves its indexes to the call that resumes it. Its indexes are
+    made several at a time, on connections of their own; with `leave_indexes` they are left to the
+    caller, who makes those that the receipt names and finishes it.
 
     Raises Conflict for another source under a known receipt, and for ids that came up meanwhile.
     """
     if commit_batches and not receipt:
         raise Invalid("A load in batches needs a receipt, to be resumed by.")
+    if leave_indexes and not commit_batches:
+        raise Invalid("Only a load in batches can leave its indexes to others.")
     if batch_rows < 1:
         raise Invalid("A batch has at least one row.")
     metadata = tables.get_open(conn, table)
@@ -89,7 +95,7 @@ def load(
     if not report.ok:
         raise Rejected(report)
     if not (known and known.finished):
-        work = _Load(conn, table, opened, plan, report, receipt, progress)
+        work = _Load(conn, table, opened, plan, report, receipt, leave_indexes, progress)
         _run(work, known, commit_batches, batch_rows)
     return Loaded(report.rows - before, before, report)
 
@@ -114,8 +120,13 @@ def _run(work: _Load, known: Receipt | None, commit_batches: bool, batch_rows: i
                 _copy(work, batch, done + 1)
             done += batch.num_rows
             work.progress(done, work.report.rows, "rows loaded")
+        if work.leave_indexes:
+            return
+        if commit_batches:
+            indexes.rebuild_beside(conn, later)
         with step():
-            indexes.rebuild(conn, later)
+            if not commit_batches:
+                indexes.rebuild(conn, later)
             if work.receipt:
                 receipts.finish(conn, work.receipt)
 

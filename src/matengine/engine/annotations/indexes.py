@@ -1,12 +1,19 @@
 """The indexes of a live annotation table, named as CAVE names them."""
 
+import os
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from psycopg import sql
 
 from matengine.engine.annotations.layout import is_point
 from matengine.engine.schemas import Column
-from matengine.storage.connections import Connection
+from matengine.storage.connections import Connection, conninfo_of, open_connection
+
+# PostgreSQL builds each GiST on one core, so they are built side by side
+BUILDERS = min(4, os.cpu_count() or 1)
 
 _BTREE = sql.SQL("CREATE INDEX {} ON {} ({})")
 _GIST = sql.SQL("CREATE INDEX {} ON {} USING gist ({} gist_geometry_ops_nd)")
@@ -58,7 +65,42 @@ def drop(conn: Connection, table: str) -> list[str]:
     return [definition for _, definition in found]
 
 
+def build(conn: Connection, definition: str) -> None:
+    """Make one index that `drop` returned, unless it is there; waits for whoever makes it now."""
+    with conn.transaction():
+        # two may want it at once, and IF NOT EXISTS is no protection
+        conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (definition,))
+        conn.execute(definition.replace(" INDEX ", " INDEX IF NOT EXISTS ", 1).encode())
+
+
 def rebuild(conn: Connection, definitions: Sequence[str]) -> None:
-    """Make indexes anew from what `drop` returned."""
+    """Make indexes anew from what `drop` returned, in the caller's transaction."""
     for definition in definitions:
-        conn.execute(definition.encode())
+        build(conn, definition)
+
+
+def rebuild_beside(conn: Connection, definitions: Sequence[str]) -> None:
+    """Make indexes anew, several at a time, each committed by a connection of its own.
+
+    The caller must hold no lock on the table. What ends this early leaves the rest unmade.
+    """
+    todo = deque(definitions)
+
+    def work(hand: Connection) -> None:
+        while todo:
+            build(hand, todo.popleft())
+
+    with ExitStack() as stack:
+        hands = [
+            stack.enter_context(open_connection(conninfo_of(conn), autocommit=True))
+            for _ in range(min(BUILDERS, len(todo)))
+        ]
+        with ThreadPoolExecutor(len(hands) or 1) as threads:
+            try:
+                for ended in [threads.submit(work, hand) for hand in hands]:
+                    ended.result()
+            except BaseException:
+                todo.clear()
+                for hand in hands:
+                    hand.cancel()
+                raise

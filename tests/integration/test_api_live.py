@@ -111,6 +111,19 @@ def test_roots_of_another_time(api: Api) -> None:
     assert api.live(after, filters=wanted, allow_invalid_root_ids=True) == []
     later = {"filter_in_dict": {api.table: {"pre_pt_root_id": [came]}}}
     assert str(came) in api.live(before, 400, filters=later)["message"]
+    run = CliRunner().invoke
+    words = ["query", api.table, "--version", "2", "--datastack", api.story.pair.name, "--json"]
+    words += ["--where", f"pre_pt_root_id={gone}"]
+    refused = run(cli, words)
+    assert "in its place there was" in str(refused.exception)
+    translated = run(cli, [*words, "--translate-root-ids"])
+    assert f"{gone} by" in translated.stderr
+    found = api.live(after, filters=wanted, translate_root_ids=True)
+    assert [row["id"] for row in json.loads(translated.stdout)] == [row["id"] for row in found]
+    assert found
+    allowed = run(cli, [*words, "--allow-invalid-root-ids"])
+    assert json.loads(allowed.stdout) == []
+    assert "in its place there was" in allowed.stderr
     # as of the segmentation, not of the annotations
     assert api.live(after, filters=wanted | {"segmentation": 1})
 

@@ -1,5 +1,6 @@
 """The project's own client, against a served story."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,9 @@ from matengine.api.materialize import arrow_out
 from matengine.client import Datastack, connect
 from matengine.client.server import Server
 from matengine.engine import datastacks
+from matengine.engine.query import answer
 from matengine.engine.query import diff as differences
+from matengine.engine.query.model import Axes, Query
 from matengine.engine.query.row_history import row_history
 from matengine.engine.runs import engine
 from matengine.engine.versions import catalogue
@@ -97,6 +100,77 @@ def test_queries(there: There) -> None:
     assert ids(stack.query(there.table, at=1, box=near)) == [1, 2]
     half = stack.query(there.table, at=1, resolution_nm=[2, 2, 2], equal={"id": 2})
     assert half["pre_pt_position_x"].to_pylist() == [1.0]
+
+
+def test_todays_labels_on_a_published_segmentation(there: There) -> None:
+    """In one call, of one table or joined ones: all have the same two moments."""
+    stack, (first, frozen) = there.stack, there.story.pair.versions[1]
+    conn, now = there.story.conn, there.story.pair.clock()
+    for segmentation in (1, "1", first):
+        found = stack.query(CELLS, at="now", segmentation=segmentation)
+        right = answer.ask(conn, stack.name, Axes(now, 1), Query(CELLS))
+        assert found.to_pylist() == right.to_pylist()
+    assert found.to_pylist() != stack.query(CELLS, at="now").to_pylist()
+    by_root = {row["pt_root_id"]: row["cell_type"] for row in found.to_pylist()}
+    joined = stack.query(
+        there.table,
+        at="now",
+        segmentation=1,
+        joins=[(there.table, "pre_pt_root_id", CELLS, "pt_root_id")],
+        columns=["id", "pre_pt_root_id", f"{CELLS}.cell_type"],
+        isin={f"{CELLS}.cell_type": ["MC", "5P-IT"]},
+    )
+    rows = stack.query(there.table, at="now", segmentation=1).to_pylist()
+    assert [(row["id"], row["cell_type"]) for row in joined.to_pylist()] == [
+        (row["id"], by_root[row["pre_pt_root_id"]])
+        for row in rows
+        if row["pre_pt_root_id"] in by_root
+    ]
+    assert joined.num_rows
+    for at in (1, first):
+        notes = there.story.pair.notes
+        told = stack.query(
+            notes,
+            at=at,
+            joins=[(notes, "target_id", there.table, "id")],
+            columns=["target_id", f"{there.table}.size"],
+            greater={f"{there.table}.size": 0},
+        )
+        sizes = {row["id"]: row["size"] for row in frozen[there.table].to_pylist()}
+        assert told.to_pylist() == [{"target_id": 1, "size": sizes[1]}]
+    assert stack.count(there.table, at="now", segmentation=1, isin={"id": [1, 3]}) == 1
+    conn.commit()
+
+
+def test_root_ids_of_another_time(there: There) -> None:
+    stack, column = there.stack, "pre_pt_root_id"
+    (_, first), (time, second) = there.story.pair.versions.values()
+    gone = min(
+        {*first[there.table][column].to_pylist()} - {*second[there.table][column].to_pylist()}
+    )
+    wanted = {column: [gone]}
+    graph = datastacks.open_graph(
+        there.story.conn, datastacks.get(there.story.conn, stack.name).segmentation
+    )
+    instead = graph.latest_ids([gone], time)[gone]
+    there.story.conn.commit()
+    right = [r["id"] for r in second[there.table].to_pylist() if r[column] in instead]
+    for at in (2, time):
+        with pytest.raises(Invalid, match=f"{gone} is not of this time.*{instead[0]}"):
+            stack.query(there.table, at=at, isin=wanted)
+        with pytest.warns(UserWarning, match=f"{gone} by {instead[0]}"):
+            found = stack.query(there.table, at=at, isin=wanted, translate_root_ids=True)
+        assert ids(found) == right != []
+        assert json.loads(found.schema.metadata[b"translated_root_ids"]) == {str(gone): instead}
+        with pytest.warns(UserWarning, match="were replaced"):
+            frame = stack.query(
+                there.table, at=at, isin=wanted, translate_root_ids=True, frame="pandas"
+            )
+        assert frame.attrs == {"translated_root_ids": {gone: instead}}
+        with pytest.warns(UserWarning, match="not of this time"):
+            none = stack.query(there.table, at=at, isin=wanted, allow_invalid_root_ids=True)
+        assert none.num_rows == 0
+        assert stack.count(there.table, at=at, isin=wanted, translate_root_ids=True) == len(right)
 
 
 def test_pages(there: There) -> None:

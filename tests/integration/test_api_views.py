@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,8 @@ from flask.testing import FlaskClient
 from story import CELLS, Story, story
 
 from matengine.api.app import create_app
+from matengine.api.materialize import limits
+from matengine.engine.versions import dropping, garbage
 from matengine.storage import pools
 
 
@@ -95,6 +98,20 @@ def test_positions_of_a_view(api: Api) -> None:
     api.call("DELETE", "views/somata")
 
 
+def test_a_view_that_takes_too_long_is_ended(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By PostgreSQL; here its table is kept locked."""
+    api.call("PUT", "views/inputs", inputs(api), 201)
+    monkeypatch.setattr(limits, "ANSWER_S", 0.2)
+    with api.story.connect() as conn:
+        conn.execute(f"LOCK TABLE {api.story.history} IN ACCESS EXCLUSIVE MODE")
+        told = api.call("POST", "version/1/views/inputs/query?return_pyarrow=false", {}, 400)
+        assert "was still running after 0.2 s" in told["message"]
+        assert told["hint"].startswith("Ask for less")
+        conn.rollback()
+    assert api.rows(1, "inputs")
+    api.call("DELETE", "views/inputs")
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -110,3 +127,21 @@ def test_what_cannot_be_made(api: Api, body: Any, code: int) -> None:
     answer = api.call("PUT", "views/bad", body, code)
     assert set(answer) == {"code", "message", "hint"}
     assert api.call("GET", "version/1/views") == {}
+
+
+def test_views_at_a_version_that_expired(api: Api) -> None:
+    """While its epoch is kept by its number; and by its time as long as that can be told."""
+    conn, stack = api.story.conn, api.story.pair.name
+    api.call("PUT", "views/inputs", inputs(api), 201)
+    body = {"table": "inputs", "timestamp": api.story.pair.versions[1][0].isoformat()}
+    before = api.rows(1, "inputs")
+    dropping.drop(conn, stack, 1)
+    assert before
+    assert api.rows(1, "inputs") == before
+    assert api.call("GET", "version/1/views")["inputs"]["live_compatible"]
+    assert api.call("POST", "query?return_pyarrow=false", body) == before
+    garbage.collect(conn, stack, live_horizon=timedelta(0))
+    told = api.call("POST", "version/1/views/inputs/query", {}, 410)
+    assert body["timestamp"] in told["hint"]
+    again = api.call("POST", "query?return_pyarrow=false", body)
+    assert {row["root"]: row["n"] for row in again} == {row["root"]: row["n"] for row in before}

@@ -20,7 +20,6 @@ PACE = f"{DATASTACK}/pace"
 api = APIBlueprint("materialize_pace", __name__, url_prefix=PREFIX, abp_tags=[TAG])
 
 
-
 def _or_null(*kinds: str, words: str) -> dict[str, Any]:
     return {"anyOf": [{"type": kind} for kind in (*kinds, "null")], "description": words}
 

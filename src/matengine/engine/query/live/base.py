@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from psycopg import sql
@@ -12,75 +12,100 @@ from matengine.engine.versions.layout import Layout
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph, Ids
 from matengine.storage.connections import Connection
 
+# edits are committed within this time, whatever time they bear
+_LATE = timedelta(hours=1)
+
 
 @dataclass(frozen=True)
-class Base:
-    """A kept epoch, its time, and whether it has the table; the next one kept, if there is one."""
+class Epoch:
+    """A kept epoch that has the table."""
 
     epoch: int
     time: datetime
-    has_table: bool
-    following: int | None
 
 
 @dataclass(frozen=True)
 class Gulf:
     """What lies between a base (None: nothing is kept) and a moment of one table.
 
-    annotations, segmentation: the moment on either axis. frozen: its annotations are just the
-    base's. roots: (N,) int64, those that the base may show and that are not alive at the moment.
-    unrooted: none is, as the chunkedgraph began later. token: the same for two moments between
-    which nothing of the table changed.
+    settled: the first kept epoch at or after the moment; whatever it does not know came too late
+    for the moment. annotations, segmentation: the moment on either axis. frozen: its annotations
+    are just the base's. since: from when roots are counted that ended. roots: (N,) int64, those
+    alive then and not at the moment, and some more. unrooted: the chunkedgraph began later, and
+    nothing has a root. ground: the same for moments that lie over the same. token: the same for
+    two moments between which nothing of the table changed.
     """
 
-    base: Base | None
+    base: Epoch | None
+    settled: Epoch | None
     annotations: datetime
     segmentation: datetime
     frozen: bool
-    roots: Ids | None
+    since: datetime
+    roots: Ids
     unrooted: bool
+    ground: str
     token: str
-
-
-def find(conn: Connection, datastack: str, table: str, at: datetime) -> Base | None:
-    """The latest epoch up to `at` that is kept, else the first one after."""
-    row = conn.execute(
-        """
-        SELECT e.epoch, e.time, EXISTS (
-          SELECT FROM matengine.epoch_table AS t
-          WHERE (t.datastack, t.epoch, t.table_name) = (e.datastack, e.epoch, %(table)s)),
-          (SELECT min(n.epoch) FROM matengine.epoch AS n
-           WHERE n.datastack = e.datastack AND n.epoch > e.epoch
-             AND n.sealed IS NOT NULL AND n.collected IS NULL)
-        FROM matengine.epoch AS e
-        WHERE e.datastack = %(datastack)s AND e.sealed IS NOT NULL AND e.collected IS NULL
-        ORDER BY e.time > %(at)s, CASE WHEN e.time > %(at)s THEN e.time END, e.time DESC LIMIT 1
-        """,
-        {"datastack": datastack, "table": table, "at": at},
-    ).fetchone()
-    return None if row is None else Base(*row)
 
 
 def look(conn: Connection, moment: Moment, table: Layout, graph: ChunkedGraph) -> Gulf:
     """Where a moment of a table stands. Asks the chunkedgraph once; twice, if it is earlier."""
-    nearest = find(conn, moment.datastack, table.table, moment.annotations)
-    # from an epoch without the table nothing can be told of it
-    base = nearest if nearest and nearest.has_table else None
+    base, settled = _around(conn, moment.datastack, table.table, moment.annotations)
     frozen = base is not None and base.epoch == moment.annotation_epoch
-    changes = () if frozen else _annotations(conn, moment.datastack, table, moment.annotations)
-    roots, unrooted = None, False
-    if nearest is None or (base is None and moment.time < nearest.time):
-        edits = moment.time.isoformat() + moment.annotations.isoformat()
-    elif base is None:
-        edits = f"{nearest.epoch} {_between(graph, nearest.time, moment.time)[1]}"
-    elif not table.roots:
-        edits = ""
-    elif moment.time < base.time and moment.time < graph.oldest_timestamp():
-        unrooted, edits = True, "unrooted"
+    since = base.time if base else _beginning(conn, moment, graph)
+    unrooted = moment.time < since and moment.time < graph.oldest_timestamp()
+    if unrooted or not table.roots:
+        roots, edits = np.zeros(0, np.int64), "unrooted" if unrooted else ""
     else:
-        roots, edits = _between(graph, base.time, moment.time)
-    token = _token(base, frozen, edits, changes)
-    return Gulf(base, moment.annotations, moment.time, frozen, roots, unrooted, token)
+        roots, edits = _between(graph, since, moment.time)
+    ground = repr((base, settled, since.isoformat(), frozen))
+    changes = () if frozen else _annotations(conn, moment.datastack, table, moment.annotations)
+    token = hashlib.sha1(repr((ground, edits, *map(str, changes))).encode()).hexdigest()
+    return Gulf(
+        base,
+        settled,
+        moment.annotations,
+        moment.time,
+        frozen,
+        since,
+        roots,
+        unrooted,
+        ground,
+        token,
+    )
+
+
+def _around(
+    conn: Connection, datastack: str, table: str, at: datetime
+) -> tuple[Epoch | None, Epoch | None]:
+    """The latest epoch up to `at`, else the first one after; and the first one from `at` on."""
+    kept = """
+        SELECT e.epoch, e.time FROM matengine.epoch AS e
+        WHERE e.datastack = %(datastack)s AND e.sealed IS NOT NULL AND e.collected IS NULL
+          AND EXISTS (SELECT FROM matengine.epoch_table AS t
+            WHERE (t.datastack, t.epoch, t.table_name) = (e.datastack, e.epoch, %(table)s))
+          AND e.time """
+    rows = conn.execute(
+        f"(SELECT *, true FROM ({kept} <= %(at)s ORDER BY e.time DESC LIMIT 1) AS b)"  # noqa: S608
+        f" UNION ALL (SELECT *, false FROM ({kept} >= %(at)s ORDER BY e.time LIMIT 1) AS a)",
+        {"datastack": datastack, "table": table, "at": at},
+    ).fetchall()
+    found = {before: Epoch(epoch, time) for epoch, time, before in rows}
+    return found.get(True, found.get(False)), found.get(False)
+
+
+def _beginning(conn: Connection, moment: Moment, graph: ChunkedGraph) -> datetime:
+    """From when edits are counted where no epoch has the table: the same for many moments."""
+    row = conn.execute(
+        "SELECT max(time) FROM matengine.epoch WHERE datastack = %s AND time <= %s"
+        " AND sealed IS NOT NULL AND collected IS NULL",
+        (moment.datastack, moment.time),
+    ).fetchone()
+    if row and row[0]:
+        found: datetime = row[0]
+        return found
+    day = (moment.time - _LATE).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(day, graph.oldest_timestamp())
 
 
 def _between(graph: ChunkedGraph, shown: datetime, wanted: datetime) -> tuple[Ids, str]:
@@ -116,8 +141,3 @@ def _annotations(
     ).fetchone()
     assert row is not None
     return tuple(row)
-
-
-def _token(base: Base | None, frozen: bool, edits: str, annotations: tuple[object, ...]) -> str:
-    told = (base and (base.epoch, base.following), frozen, edits, *map(str, annotations))
-    return hashlib.sha1(repr(told).encode()).hexdigest()

@@ -48,14 +48,16 @@ def relation_at(conn: Connection, moment: Moment, metadata: TableMetadata) -> Re
 def _source(table: Layout, over: Overlay) -> sql.Composed:
     names = layout.names_of(table)
     shown = sql.SQL(
-        "SELECT {names} FROM {rows} WHERE shown AND (SELECT matengine.overlaid({name}))"
-    ).format(names=names, rows=over.rows, name=sql.Literal(over.name))
+        "SELECT {names} FROM {rows} WHERE shown AND from_step <= {step} AND to_step > {step}"
+        " AND (SELECT matengine.overlaid({name}))"
+    ).format(names=names, rows=over.rows, step=sql.Literal(over.step), name=sql.Literal(over.name))
     if over.epoch is None:
         return sql.SQL("({})").format(shown)
     return sql.SQL(
         "(SELECT {names} FROM {history} AS r WHERE {visible}"
         " AND (SELECT matengine.readable({segmentation}, {epoch}))"
-        " AND NOT EXISTS (SELECT FROM {rows} AS o WHERE o.id = r.id) UNION ALL {shown})"
+        " AND NOT EXISTS (SELECT FROM {rows} AS o"
+        " WHERE o.id = r.id AND o.from_step <= {step}) UNION ALL {shown})"
     ).format(
         names=names,
         history=table.history,
@@ -63,5 +65,6 @@ def _source(table: Layout, over: Overlay) -> sql.Composed:
         segmentation=sql.Literal(table.segmentation),
         epoch=sql.Literal(over.epoch),
         rows=over.rows,
+        step=sql.Literal(over.step),
         shown=shown,
     )

@@ -3,7 +3,7 @@
 import ast
 import gzip
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -15,8 +15,9 @@ from asking import ARROW, Api, ask, engine, rows_of, same, served_story, told
 from story import CELLS
 
 from matengine.api.materialize import answers, limits, page
-from matengine.engine.query import answer
+from matengine.engine.query import missing
 from matengine.engine.query.model import Filter, Join, Op, Query
+from matengine.engine.query.relation import Relation
 from matengine.errors import Unavailable
 
 
@@ -306,7 +307,11 @@ def test_the_present(api: Api) -> None:
 
 
 def test_roots_not_known_yet_are_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = answer.plan
-    monkeypatch.setattr(answer, "plan", lambda *asked: replace(plan(*asked), unresolved=2))
+    told = missing.told
+
+    def as_if(relations: Mapping[str, Relation]) -> Iterator[str]:
+        return told({name: replace(r, unresolved=2) for name, r in relations.items()})
+
+    monkeypatch.setattr(missing, "told", as_if)
     found = ask(api, f"version/0/table/{api.synapses}/query")
     assert "2 rows have a supervoxel or root that is not known" in found.headers["Warning"]

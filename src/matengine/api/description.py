@@ -28,6 +28,24 @@ class Error(BaseModel):
     hint: str | None = Field(description="What to do next")
 
 
+class Parameters(BaseModel):
+    """What a query string may say, on routes where it must not cost much.
+
+    flask-openapi3 makes the schema anew with each request, to see which parameters are lists.
+    """
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        known = _SCHEMAS.get(cls)
+        if args or kwargs or known is None:
+            made = super().model_json_schema(*args, **kwargs)
+            return made if args or kwargs else _SCHEMAS.setdefault(cls, made)
+        return known
+
+
+_SCHEMAS: dict[type[Parameters], dict[str, Any]] = {}
+
+
 class DescribedOpenAPI(OpenAPI):
     """An application that tells of every operation how it answers when it cannot."""
 

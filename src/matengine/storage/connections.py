@@ -1,6 +1,8 @@
 """Aligned volumes are databases: make them, list them, connect to them."""
 
+from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import sql
@@ -25,10 +27,18 @@ PLANNER = {
 STATEMENT_DEADLINE = "12h"
 
 
+_conninfo: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
+
+
 def database_url(aligned_volume: str, url: str | None = None) -> str:
     """The libpq connection string of one aligned volume's database."""
-    parts = conninfo_to_dict(url or settings.load().database_url)
-    parts["dbname"] = aligned_volume
+    return _of_database(url or settings.load().database_url, aligned_volume)
+
+
+@lru_cache(maxsize=256)
+def _of_database(url: str, name: str) -> str:
+    parts = conninfo_to_dict(url)
+    parts["dbname"] = name
     return make_conninfo("", **parts)
 
 
@@ -54,7 +64,10 @@ def open_connection(conninfo: str, *, autocommit: bool = False) -> Connection:
 
 def conninfo_of(conn: Connection) -> str:
     """The connection string that opens another connection like this one."""
-    return make_conninfo(conn.info.dsn, password=conn.info.password)
+    known = _conninfo.get(conn)
+    if known is None:
+        known = _conninfo[conn] = make_conninfo(conn.info.dsn, password=conn.info.password)
+    return known
 
 
 def connect(aligned_volume: str, *, url: str | None = None, autocommit: bool = False) -> Connection:

@@ -8,8 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from importlib.metadata import version as software
+from importlib.metadata import version
 from time import monotonic
 from typing import Any
 
@@ -22,17 +21,15 @@ from matengine.api.materialize.bodies import Arguments
 from matengine.api.materialize.page import Page
 from matengine.api.materialize.paths import open_for_viewing
 from matengine.engine.access import User
-from matengine.engine.annotations import tables
-from matengine.engine.query import answer
+from matengine.engine.query import answer, moments
 from matengine.engine.query.answer import Plan
 from matengine.engine.query.model import At, Query, Roots
 from matengine.engine.query.outdated import outdated
-from matengine.engine.versions import catalogue
 from matengine.errors import Invalid, MatengineError, Unavailable
-from matengine.storage.connections import Connection
 
 log = structlog.get_logger(__name__)
 
+SOFTWARE = version("matengine")
 # no more than this at a time, so that the time in which a reader must take it means something
 PIECE_BYTES = 256 * 1024
 # root ids of a filter that are looked into where nothing was found
@@ -45,23 +42,23 @@ class Asked:
 
     datastack: str
     at: At
-    time: datetime
     query: Query
     arguments: Arguments
     user: User
 
 
-def respond(datastack: str, at: At, time: datetime, query: Query, arguments: Arguments) -> Response:
-    """The answer to a query at a moment, whose time is `time`.
+def respond(datastack: str, at: At, query: Query, arguments: Arguments) -> Response:
+    """The answer to a query at a moment.
 
     Raises what `answer.plan` raises; nothing has been sent then.
     """
-    asked = Asked(datastack, at, time, _capped(query), arguments, current_user())
+    user = current_user()
     with ExitStack() as held, _in_time():
-        with open_for_viewing(datastack) as (conn, _):
-            plan = answer.plan(conn, datastack, at, asked.query, asked.user)
-            notices = _notices(conn, plan)
-            tag = _tag(conn, asked, plan)
+        with open_for_viewing(datastack, user) as (conn, _):
+            at = moments.pinned(conn, datastack, at)
+            asked = Asked(datastack, at, _capped(query), arguments, user)
+            plan = answer.plan(conn, datastack, at, asked.query, user)
+            tag = _tag(asked, plan)
             if tag and request.if_none_match.contains_weak(tag):
                 return _tagged(Response(status=304), tag)
             reader = held.enter_context(answer.stream(conn, plan, limits.ANSWER_S))
@@ -71,7 +68,7 @@ def respond(datastack: str, at: At, time: datetime, query: Query, arguments: Arg
         response = _body(asked, plan, page, end)
         response.call_on_close(held.pop_all().close)
     headers.describe(response, plan, asked.query, end)
-    for text in [*notices, *_warnings(asked, plan, page, end)]:
+    for text in [*_notices(plan), *_warnings(asked, plan, page, end)]:
         headers.warn(response, text)
     return _tagged(response, tag)
 
@@ -169,14 +166,12 @@ def _more(asked: Asked, plan: Plan, page: Page, cursor: str | None) -> bool:
         return bool(answer.read(conn, rest).num_rows)
 
 
-def _notices(conn: Connection, plan: Plan) -> list[str]:
+def _notices(plan: Plan) -> Iterator[str]:
     """What owners say to those who read their tables, and what these lack."""
-    found = []
-    for name in plan.tables:
-        notice = tables.get_metadata(conn, name).notice_text
-        if notice:
-            found.append(f"Notice on '{name}': {notice}")
-    return [*found, *plan.told]
+    for name, table in plan.found.metadata.items():
+        if table.notice_text:
+            yield f"Notice on '{name}': {table.notice_text}"
+    yield from plan.told
 
 
 def _warnings(asked: Asked, plan: Plan, page: Page, end: dict[str, Any]) -> Iterator[str]:
@@ -200,23 +195,20 @@ def _why_empty(asked: Asked, plan: Plan) -> Iterator[str]:
         suppress(MatengineError),  # a chunkedgraph's server may be away
         open_for_viewing(asked.datastack, asked.user) as (conn, _),
     ):
-        yield from map(str, outdated(conn, asked.datastack, asked.time, roots))
+        yield from map(str, outdated(conn, asked.datastack, plan.found.moment.time, roots))
 
 
-def _tag(conn: Connection, asked: Asked, plan: Plan) -> str | None:
+def _tag(asked: Asked, plan: Plan) -> str | None:
     """What tells this answer from all others, where nothing can ever change it."""
     if plan.epoch is None:
         return None
-    prints = [
-        (table.table_name, table.fingerprint)
-        for table in catalogue.tables_at(conn, asked.datastack, plan.epoch)
-        if table.table_name in plan.tables
-    ]
+    shown = plan.found.moment.tables
+    prints = [(name, shown[name].fingerprint) for name in plan.tables if name in shown]
     arguments = asked.arguments.model_dump()
     packing = request.headers.get("Accept-Encoding", "").lower()
     known = (
-        software("matengine"),
-        plan.statement.as_string(conn),
+        SOFTWARE,
+        plan.text,
         str(plan.schema),
         plan.resolution_nm,
         prints,

@@ -62,7 +62,8 @@ def write(
     that has no rows.
     """
     schema = schema.with_metadata((schema.metadata or {}) | {METADATA: orjson.dumps(told)})
-    options = pa.ipc.IpcWriteOptions(compression=codec)
+    # requests run side by side: one that splits its buffers over threads only waits for them
+    options = pa.ipc.IpcWriteOptions(compression=codec, use_threads=False)
     sink = _Sink()
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         for batch in batches:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from matengine.api.description import Parameters
 from matengine.api.materialize.paths import Name
 from matengine.api.wire import body
 from matengine.engine.query.model import Filter, Join, Op, Query, Roots
@@ -35,7 +36,7 @@ _OPS = {
 }
 
 
-class Arguments(BaseModel):
+class Arguments(Parameters):
     """How an answer comes; other parameters that clients of CAVE send mean nothing here.
 
     return_pyarrow: an Arrow IPC stream, else a JSON list of rows. ipc_compress: its buffers may be

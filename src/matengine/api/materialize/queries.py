@@ -1,7 +1,5 @@
 """Queries of tables: in a version, joined, or as of a time."""
 
-from datetime import datetime
-
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
@@ -17,6 +15,7 @@ from matengine.api.materialize.bodies import (
 )
 from matengine.api.materialize.paths import (
     DATASTACK,
+    LIVE,
     PREFIX,
     TABLE,
     TAG,
@@ -24,8 +23,7 @@ from matengine.api.materialize.paths import (
     DatastackPath,
     TablePath,
     VersionPath,
-    find_version,
-    open_for_viewing,
+    reference_of,
 )
 from matengine.engine.query import moments
 from matengine.engine.query.model import At, Axes, Moment
@@ -46,7 +44,7 @@ def query_table(path: TablePath, query: Arguments) -> Response:
     """An Arrow IPC stream of media type `data.arrow`, or JSON; always positions as x, y and z."""
     body = read_body(TableBody)
     asked = body.question(path.table, (), query)
-    return respond(path.datastack, *on_axes(path, *moment_of(path), body), asked, query)
+    return respond(path.datastack, on_axes(moment_of(path), body), asked, query)
 
 
 @api.post(
@@ -58,7 +56,8 @@ def query_table(path: TablePath, query: Arguments) -> Response:
 def query_join(path: VersionPath, query: Arguments) -> Response:
     """Only rows that have a partner in every table."""
     body = read_body(JoinBody)
-    return respond(path.datastack, *on_axes(path, *moment_of(path), body), body.query(query), query)
+    at = on_axes(moment_of(path), body)
+    return respond(path.datastack, at, body.query(query), query)
 
 
 @api.post(
@@ -72,27 +71,17 @@ def query_live(path: DatastackPath, query: Arguments) -> Response:
     body = read_body(LiveBody)
     asked = body.query(query)
     moment = now() if body.timestamp == "now" else parse_time(body.timestamp)
-    at, time = on_axes(path, moment, moment, body)
-    return respond(path.datastack, at, time, asked, query)
+    return respond(path.datastack, on_axes(moment, body), asked, query)
 
 
-def moment_of(path: VersionPath) -> tuple[Moment, datetime]:
-    """The moment that a path means, and its time."""
-    with open_for_viewing(path.datastack) as (conn, _):
-        version = find_version(conn, path.datastack, path.version)
-    if version is None:
-        time = now()
-        return time, time
-    assert version.time is not None  # it is available
-    return version.version, version.time
+def moment_of(path: VersionPath) -> Moment:
+    """The moment that a path means."""
+    reference = reference_of(path.version)
+    return now() if reference == LIVE else reference
 
 
-def on_axes(
-    path: DatastackPath, at: Moment, time: datetime, body: TableBody
-) -> tuple[At, datetime]:
-    """The moment of a query, and the time of its root ids, which a body may want to be another."""
+def on_axes(at: Moment, body: TableBody) -> At:
+    """The moment of a query; of its root ids, a body may want another."""
     if body.segmentation is None:
-        return at, time
-    axes = Axes(at, moments.read(str(body.segmentation)))
-    with open_for_viewing(path.datastack) as (conn, _):
-        return axes, moments.find(conn, path.datastack, axes).time
+        return at
+    return Axes(at, moments.read(str(body.segmentation)))

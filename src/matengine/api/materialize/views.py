@@ -113,7 +113,7 @@ def query_view(path: ViewPath, query: Arguments) -> Response:
         finding.find(conn, path.datastack, path.view, current_user())
     body = read_body(TableBody)
     asked = body.question(path.view, (), query)
-    return respond(path.datastack, *on_axes(path, *moment_of(path), body), asked, query)
+    return respond(path.datastack, on_axes(moment_of(path), body), asked, query)
 
 
 @api.put(

@@ -33,6 +33,7 @@ from matengine.engine.query.model import At, Query
 from matengine.engine.query.relation import Form, Relation
 from matengine.engine.query.selecting import Output
 from matengine.engine.query.shaping import Resolution, Shape
+from matengine.engine.query.sources import Sources
 from matengine.errors import Invalid
 from matengine.storage import arrow
 from matengine.storage.connections import Connection, conninfo_of
@@ -56,7 +57,7 @@ class Plan:
     places of the columns that tell rows apart and order them, in the statement. asked: the query,
     with the root ids that it is about in the end. roots: those that its filters name. translated:
     by root id of another time, those in its place. told: what whoever asked is to know of the
-    answer.
+    answer. found: the moment and the tables.
     """
 
     statement: sql.Composed
@@ -71,10 +72,15 @@ class Plan:
     shape: Shape | None
     keys: tuple[int, ...]
     asked: Query
+    found: Sources
     roots: tuple[int, ...] = ()
     translated: Mapping[int, Sequence[int]] = field(default_factory=dict)
-    unresolved: int = 0
     told: tuple[str, ...] = ()
+
+    @cached_property
+    def text(self) -> str:
+        """The statement as it is sent."""
+        return self.statement.as_string(None)
 
     @cached_property
     def basis(self) -> str:
@@ -126,7 +132,7 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         names={} if query.count else _names(outputs, found.relations),
         resolution_nm=resolution if any(o.column.point for o in outputs) else None,
         epoch=found.moment.epoch,
-        tables=tuple(dict.fromkeys(t for r in found.relations.values() for t in r.tables)),
+        tables=tuple(found.tables),
         total=_total(query, found.relations),
         counting=counted,
         # hints may change from page to page
@@ -134,9 +140,9 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
         shape=None if query.count else shape,
         keys=() if query.count else tuple(map(shape.stored.index, keys)),
         asked=query,
+        found=found,
         roots=tuple(outdated.roots_named(query.filters, found.relations)),
         translated=settled.translated,
-        unresolved=sum(r.unresolved for r in found.relations.values()),
         told=(*notices, *missing.told(found.relations), *settled.told),
     )
     if query.count:
@@ -156,8 +162,7 @@ def stream(
     Raises Unavailable, also in the midst of the batches, where it takes longer than `deadline_s`,
     and Gone where the version was collected since the plan.
     """
-    query = plan.statement.as_string(conn)
-    with arrow.stream(conninfo_of(conn), query, deadline_s) as reader:
+    with arrow.stream(conninfo_of(conn), plan.text, deadline_s) as reader:
         batches = (_shaped(batch, plan) for batch in reader)
         yield pa.RecordBatchReader.from_batches(plan.schema, batches)
 

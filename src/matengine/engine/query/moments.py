@@ -51,6 +51,20 @@ def read(text: str) -> model.Moment:
         return text  # the name of a version, as will be seen
 
 
+def pinned(conn: Connection, datastack: str, at: At) -> At:
+    """The moment by numbers of versions: a name, or "newest", may soon mean another version.
+
+    Raises NotFound and Gone for a name of no version that can be read.
+    """
+    if isinstance(at, Axes):
+        return Axes(*(_pinned(conn, datastack, m) for m in (at.annotations, at.segmentation)))
+    return _pinned(conn, datastack, at)
+
+
+def _pinned(conn: Connection, datastack: str, at: model.Moment) -> model.Moment:
+    return labels.readable(conn, datastack, at).version if isinstance(at, str) else at
+
+
 def find(conn: Connection, datastack: str, at: At) -> Moment:
     """The moment that is meant.
 

@@ -7,7 +7,7 @@ from matengine.engine import access
 from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.annotations.tables import TableMetadata
-from matengine.engine.query import moments, relation
+from matengine.engine.query import moments, relation, remembered
 from matengine.engine.query.live import relation as live
 from matengine.engine.query.model import At
 from matengine.engine.query.moments import Moment
@@ -22,10 +22,19 @@ from matengine.storage.connections import Connection
 
 @dataclass(frozen=True)
 class Sources:
-    """The relations of a query by name, in the order in which it names them."""
+    """The relations of a query by name, in the order in which it names them.
+
+    metadata: of all annotation tables that they are made from, by name.
+    """
 
     moment: Moment
     relations: dict[str, Relation]
+    metadata: dict[str, TableMetadata]
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of these tables."""
+        return list(self.metadata)
 
 
 def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user: User) -> Sources:
@@ -34,6 +43,20 @@ def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user
     Raises Forbidden, NotFound for an unknown name, and what `moments.find` raises.
     """
     access.check_datastack(user, datastack)
+    asked = list(names)
+
+    def make() -> Sources:
+        return _resolved(conn, datastack, at, asked, user)
+
+    found = remembered.recall(conn, datastack, at, asked, make) if isinstance(at, int) else make()
+    for table in found.metadata.values():
+        access.check_read(user, table)
+    return found
+
+
+def _resolved(
+    conn: Connection, datastack: str, at: At, names: Iterable[str], user: User
+) -> Sources:
     moment = moments.find(conn, datastack, at)
     views = {view.name: view for view in catalogue.listed(conn, datastack)}
     found = {}
@@ -42,7 +65,8 @@ def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user
             found[name] = _view(conn, moment, views[name], user)
         else:
             found[name] = _table(conn, moment, name, user)
-    return Sources(moment, found)
+    shown = dict.fromkeys(table for relation in found.values() for table in relation.tables)
+    return Sources(moment, found, {table: tables.get_metadata(conn, table) for table in shown})
 
 
 def tables_at(

@@ -22,6 +22,7 @@ from matengine.segmentation.chunkedgraph.local.operations import (
     read_operations,
 )
 from matengine.segmentation.chunkedgraph.local.read_working import active_edges
+from matengine.segmentation.chunkedgraph.local.roots import roots_at
 from matengine.segmentation.chunkedgraph.local.store import Connection, find
 from matengine.segmentation.chunkedgraph.protocol import DeltaRoots, Ids, IdsLike, Lineage
 from matengine.times import from_ms, to_ms
@@ -49,21 +50,7 @@ class LocalGraph:
 
     def roots(self, supervoxels: IdsLike, at: datetime) -> Ids:
         """The root of each supervoxel at a time, 0 where there is none."""
-        given = as_ids(supervoxels, "supervoxels")
-        wanted, place = np.unique(given, return_inverse=True)
-        at_ms = to_ms(at)
-        found, root = self._store.row(
-            "SELECT coalesce(array_agg(m.supervoxel_id), '{{}}'),"
-            " coalesce(array_agg(f.root_id), '{{}}')"
-            " FROM unnest(%s) AS s(id)"
-            " JOIN {g}.member m ON m.supervoxel_id = s.id AND m.from_ms <= %s AND m.to_ms > %s"
-            " JOIN {g}.fragment_root f ON f.fragment = m.fragment"
-            "  AND f.from_ms <= %s AND f.to_ms > %s",
-            wanted, at_ms, at_ms, at_ms, at_ms,
-        )  # fmt: skip
-        roots = np.zeros(len(wanted), np.int64)
-        roots[np.searchsorted(wanted, found)] = root
-        return roots[place]
+        return roots_at(self._store, as_ids(supervoxels, "supervoxels"), to_ms(at))
 
     def delta_roots(self, past: datetime, future: datetime) -> DeltaRoots:
         """The roots ended and made by operations with past < time <= future."""

@@ -68,10 +68,10 @@ def _contract(n: int, a: Index, b: Index, solid: Mask, sources: Index, sinks: In
         raise Invalid(
             "The sources and sinks lie in pieces of one supervoxel, which no cut can part."
         )
-    number = np.full(n, -1, np.int64)
+    number = np.full(int(body.max()) + 1, -1, np.int64)
     number[body[sources]] = _SOURCE
     number[body[sinks]] = _SINK
-    others = np.unique(body[number[body] < 0])
+    others = np.flatnonzero(number < 0)
     number[others] = 2 + np.arange(len(others))
     contracted: Index = number[body]
     return contracted
@@ -100,9 +100,19 @@ def _residual(capacity: csr_array) -> csr_array:
         shift = max(0, bound.bit_length() - _ROUND_BITS)
         step = left.copy()
         step.data = (np.minimum(left.data, bound) >> shift).astype(np.int32)
-        flow = maximum_flow(step, _SOURCE, _SINK).flow
-        sent = flow.astype(np.int64)
+        found = maximum_flow(step, _SOURCE, _SINK)
+        near = _reached(step - found.flow)
+        sent = found.flow.astype(np.int64)
         sent.data <<= shift
         left = csr_array(left - sent)
-        # a cut that is full at this step has less than one step left on each of its edges
-        bound = left.nnz << shift if shift else 0
+        # no more fits through the cut that is full at this step
+        room = left.data[np.repeat(near, np.diff(left.indptr)) & ~near[left.indices]].sum()
+        bound = min(bound - (int(found.flow_value) << shift), int(room))
+
+
+def _reached(residual: csr_array) -> Mask:
+    """The nodes that flow can still reach from the source."""
+    residual.eliminate_zeros()
+    near = np.zeros(residual.shape[0], bool)
+    near[breadth_first_order(residual, _SOURCE, return_predecessors=False)] = True
+    return near

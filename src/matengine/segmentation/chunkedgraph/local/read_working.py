@@ -95,32 +95,49 @@ def _members(store: Store, fragments: Ids) -> tuple[Ids, Ids]:
 
 
 def _edges(store: Store, supervoxels: Ids, pairs: Ids) -> Edges:
-    """The active edges of all these supervoxels, and the newest state of these pairs; sorted."""
-    # OFFSET 0 keeps the planner at the index, which an object's few edges always repay
-    stored = store.row(
-        "WITH wanted AS ("
-        " SELECT e.* FROM unnest(%s) AS s(id) CROSS JOIN LATERAL"
-        "  (SELECT * FROM {g}.edge WHERE a = s.id AND to_ms = {never} OFFSET 0) AS e"
-        " UNION ALL (SELECT DISTINCT ON (e.a, e.b) e.* FROM unnest(%s, %s) AS p(a, b)"
-        "  JOIN {g}.edge e ON e.a = p.a AND e.b = p.b ORDER BY e.a, e.b, e.from_ms DESC))"
-        " SELECT coalesce(array_agg(a), '{{}}'), coalesce(array_agg(b), '{{}}'),"
-        " coalesce(array_agg(coalesce(affinity, 'NaN')), '{{}}'),"
-        " coalesce(array_agg(coalesce(area, -1)), '{{}}'),"
-        " coalesce(array_agg((to_ms = {never})::int::bigint), '{{}}') FROM wanted",
-        supervoxels, pairs[:, 0].copy(), pairs[:, 1].copy(),
-    )  # fmt: skip
+    """The active edges of all these supervoxels, and the newest state of these pairs; sorted.
+
+    Areas are those of the pairs alone, NONE for others: no operation needs more.
+    """
+    inner = _now(store, supervoxels)
+    named = _newest(store, pairs)
     k = len(pairs)
-    a = np.concatenate([stored[0], pairs[:, 0]])
-    b = np.concatenate([stored[1], pairs[:, 1]])
-    affinity = np.concatenate([stored[2], np.full(k, np.nan, np.float32)])
-    area = np.concatenate([stored[3], np.full(k, NONE)])
-    active = np.concatenate([stored[4], np.zeros(k, np.int64)]).astype(bool)
-    order = np.lexsort((b, a))  # stable: what the database knows comes before what is new
+    unknown = pairs[:, 0], pairs[:, 1], np.full(k, np.nan, np.float32), np.full(k, NONE)
+    parts = [named, (*unknown, np.zeros(k, bool)), inner]
+    a, b, affinity, area, active = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((b, a))  # stable: of equal pairs what is known best comes first
     a, b = a[order], b[order]
     first = np.ones(len(a), bool)
     first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
     kept = order[first]
     return a[first], b[first], affinity[kept], area[kept], active[kept]
+
+
+def _now(store: Store, supervoxels: Ids) -> Edges:
+    """The active edges whose `a` is one of the supervoxels, without areas."""
+    # OFFSET 0 keeps the planner at the index, which an object's few edges always repay
+    a, b, affinity = store.row(
+        "SELECT coalesce(array_agg(a), '{{}}'), coalesce(array_agg(b), '{{}}'),"
+        " coalesce(array_agg(coalesce(affinity, 'NaN')), '{{}}')"
+        " FROM unnest(%s) AS s(id) CROSS JOIN LATERAL"
+        "  (SELECT * FROM {g}.edge WHERE a = s.id AND to_ms = {never} OFFSET 0) AS e",
+        supervoxels,
+    )
+    return a, b, affinity, np.full(len(a), NONE), np.ones(len(a), bool)
+
+
+def _newest(store: Store, pairs: Ids) -> Edges:
+    """The newest state of those of the pairs that were ever edges."""
+    a, b, affinity, area, active = store.row(
+        "SELECT coalesce(array_agg(a), '{{}}'), coalesce(array_agg(b), '{{}}'),"
+        " coalesce(array_agg(coalesce(affinity, 'NaN')), '{{}}'),"
+        " coalesce(array_agg(coalesce(area, -1)), '{{}}'),"
+        " coalesce(array_agg((to_ms = {never})::int::bigint), '{{}}')"
+        " FROM unnest(%s, %s) AS p(x, y) CROSS JOIN LATERAL"
+        "  (SELECT * FROM {g}.edge WHERE a = x AND b = y ORDER BY from_ms DESC LIMIT 1) AS e",
+        pairs[:, 0].copy(), pairs[:, 1].copy(),
+    )  # fmt: skip
+    return a, b, affinity, area, active.astype(bool)
 
 
 def _sorted(keys: Ids, values: Ids) -> tuple[Ids, Ids]:

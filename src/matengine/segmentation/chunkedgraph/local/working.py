@@ -192,14 +192,18 @@ class WorkingSet:
     def _regroup(self, members: Ids, labels: Ids, touched: Ids, change: Change) -> Ids:
         """Give each label's supervoxels a new root; the most of a fragment stay in it."""
         at = change.at_ms
-        old_root = self._root_of_each(members)
-        pieces = np.stack([self.fragment[members], labels], 1)
-        pieces, piece, size = np.unique(pieces, axis=0, return_inverse=True, return_counts=True)
-        order = np.lexsort((-size, pieces[:, 0]))
-        stays = order[np.unique(pieces[order, 0], return_index=True)[1]]
+        old = np.searchsorted(touched, self._root_of_each(members))
+        count = int(labels.max()) + 1
+        fragments, of = np.unique(self.fragment[members], return_inverse=True)
+        # a piece is what one label has of one fragment
+        piece = of * count + labels
+        pieces, piece, size = np.unique(piece, return_inverse=True, return_counts=True)
+        came_from, label = np.divmod(pieces, count)
+        order = np.lexsort((-size, came_from))
+        stays = order[np.unique(came_from[order], return_index=True)[1]]
         leaves = np.ones(len(pieces), bool)
         leaves[stays] = False
-        fragment = pieces[:, 0].copy()
+        fragment = fragments[came_from]
         fragment[leaves] = self.next_fragment + np.arange(leaves.sum())
         self.next_fragment += int(leaves.sum())
         moved = members[leaves[piece]]
@@ -207,12 +211,12 @@ class WorkingSet:
             self.fragment[moved] = fragment[piece[leaves[piece]]]
             self.log.members.append((self.supervoxels[moved], self.fragment[moved], at))
 
-        roots = self._new_roots(int(labels.max()) + 1, change)
+        roots = self._new_roots(count, change)
         for root in touched.tolist():
             del self.fragments[root]
-        self._hand_over(fragment, roots[pieces[:, 1]], at)
-        links = np.unique(np.stack([roots[labels], old_root], 1), axis=0)
-        self.log.formers += [(new, old) for new, old in links.tolist()]
+        self._hand_over(fragment, roots[label], at)
+        new, former = np.divmod(np.unique(labels * len(touched) + old), len(touched))
+        self.log.formers += zip(roots[new].tolist(), touched[former].tolist(), strict=True)
         self._retire(touched, change)
         return roots
 

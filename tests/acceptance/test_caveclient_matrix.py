@@ -135,13 +135,32 @@ def test_rows_at_any_time(setting: Setting) -> None:
             calls[f"{when} {name}"] = ask("live_live_query", query, known, nested=True, **live)
         calls |= live_joins(when, at, setting)
         calls |= by_the_client(when, at, setting)
+    graph = setting.truth.graph
+    start = graph.oldest_timestamp()
+    of_first = np.array(sorted({row["pre_pt_root_id"] for row in setting.table(S, V1)} - {0}))
+    gone = next(
+        root
+        for root in of_first[~graph.is_latest(of_first, V2)].tolist()
+        if _heirs(setting, root, V2) and not graph.is_latest([root], LATER)[0]
+    )
     told = setting.run(
         calls,
         f"""
 V1, LATER = {V1!r}, {LATER!r}
 now = m.live_live_query("synapses", datetime.datetime.now(datetime.timezone.utc))
 found["now"] = now["id"].tolist(), now["pre_pt_root_id"].tolist(), len(now["pre_pt_position"][0])
-found["before"] = len(m.live_live_query("synapses", {V1 - timedelta(days=100)!r}))
+first = m.live_live_query("synapses", {start!r}, split_positions=True)
+then = m.live_live_query("synapses", LATER, split_positions=True)
+found["first"] = len(first), first.dtypes.astype(str).to_dict() == then.dtypes.astype(str).to_dict()
+gone = {{"synapses": {{"pre_pt_root_id": [GONE]}}}}
+invalid = m.live_live_query("synapses", LATER, filter_in_dict=gone, allow_invalid_root_ids=True)
+found["invalid"] = len(invalid), status(
+    lambda: m.live_live_query("synapses", LATER, filter_in_dict=gone))
+m.session.params = {{"translate_root_ids": "true"}}
+found["translated"] = m.live_live_query("synapses", LATER, filter_in_dict=gone)["id"].tolist()
+found["of a version"] = m.query_table("synapses", materialization_version=2,
+    filter_in_dict=gone["synapses"])["id"].tolist()
+m.session.params = {{}}
 known = m.live_live_query("synapses", LATER, allow_missing_lookups=True,
     allow_invalid_root_ids=True, metadata=False, log_warning=False,
     datastack_name=client.datastack_name)
@@ -153,25 +172,34 @@ found["mapped"] = m.map_filters(
     LATER, V1)
 found["wrong"] = [status(call) for call in (
     lambda: m.live_live_query("synapses", datetime.datetime(2100, 1, 1)),
+    lambda: m.live_live_query("synapses", {start - timedelta(milliseconds=1)!r}),
     lambda: m.live_live_query("nothing", LATER),
     lambda: m.live_live_query("synapses", LATER, filter_in_dict={{"synapses": {{"idd": [1]}}}}),
     lambda: m.live_live_query("synapses", LATER, joins=[["synapses", "id", "nothing", "id"]]),
 )]
-""".replace("SV", str(_supervoxel(setting, LATER))),
+""".replace("SV", str(_supervoxel(setting, LATER))).replace("GONE", str(gone)),
     )
     end = setting.table(S, END)
     assert told["now"] == [[r["id"] for r in end], [r["pre_pt_root_id"] for r in end], 3]
-    assert told["before"] == 0
+    assert told["first"] == [len(setting.table(S, start)), True]
+    assert told["invalid"] == [0, 400]
+    assert told["translated"] == _heirs(setting, gone, LATER)
+    assert told["of a version"] == _heirs(setting, gone, V2) != []
     assert told["later"] == [row["id"] for row in setting.table(S, LATER)]
     assert told["naive"] == [row["id"] for row in setting.table(S, V1)]
     assert told["live attrs"]["dataframe_resolution"] == [8, 8, 8]
-    assert told["wrong"] == [400, 404, 404, 404]
-    graph = setting.truth.graph
+    assert told["wrong"] == [400, 400, 404, 404, 404]
     (root,) = graph.roots(np.array([_supervoxel(setting, LATER)], np.int64), LATER).tolist()
     past = graph.past_ids(np.array([root], np.int64), V1, LATER)[root]
     filters, _ = told["mapped"]
     assert sorted(map(int, filters[0]["pre_pt_root_id"])) == sorted(past)
     assert filters[1] is None
+
+
+def _heirs(setting: Setting, root: int, at: datetime) -> list[int]:
+    """The synapses of the roots that are in the place of a root."""
+    instead = setting.truth.graph.latest_ids([root], at)[root]
+    return [row["id"] for row in setting.table(S, at) if row["pre_pt_root_id"] in instead]
 
 
 def _supervoxel(setting: Setting, at: datetime) -> int:
@@ -307,11 +335,15 @@ found["metadata"] = m.get_view_metadata(view_name="outputs", **quiet)
 def test_versions_tables_and_lookups(setting: Setting) -> None:
     """Also what is for Neuroglancer, and rows that are looked up when the client says so."""
     conn, server = setting.truth.conn, setting.server
-    for name in ("probes", "marks"):
+    for name in ("probes", "marks", "crowd"):
         tables.create_table(
             conn, name, "bound_tag", voxel_resolution_nm=(32, 32, 40), description=""
         )
         rows.insert(conn, name, [{"pt": {"position": PLACE}, "tag": "here"}])
+    conn.execute(  # more than one question looks up
+        "INSERT INTO crowd (id, created, valid, pt_position, tag) SELECT 1 + n, c.created, true,"
+        " c.pt_position, 'there' FROM crowd AS c, generate_series(1, 5100) AS n"
+    )
     conn.commit()
     told = setting.run(
         {},
@@ -341,6 +373,10 @@ found["started"] = (m.ingest_annotation_table(table_name="probes", datastack_nam
     m.lookup_supervoxel_ids(table_name="marks", annotation_ids=[1], datastack_name=ds))
 found["not started"] = status(lambda: m.ingest_annotation_table("nothing"))
 found["parts"] = m.cg_client is client.chunkedgraph, ds in m.homepage.data
+now = datetime.datetime.now(datetime.timezone.utc)
+found["waiting"] = status(lambda: m.live_live_query("crowd", now))
+crowd = m.live_live_query("crowd", now, allow_missing_lookups=True)
+found["crowd"] = len(crowd), int((crowd["pt_root_id"] == 0).sum())
 client.materialize.version = 1
 found["pinned"] = int(m.version), len(m.query_table("synapses"))
 """,
@@ -364,6 +400,8 @@ found["pinned"] = int(m.version), len(m.query_table("synapses"))
     assert told["not started"] == 404
     assert told["parts"] == [True, True]
     assert told["pinned"] == [1, len(setting.table(S, V1))]
+    assert told["waiting"] == 406
+    assert told["crowd"] == [5101, 101]
     for run in told["started"]:
         runs_engine.drive(conninfo_of(conn), run["run_id"])
         conn.commit()

@@ -51,15 +51,14 @@ def apply(conn: Connection, run: Run, unit: Unit) -> None:
     units.hold(conn, unit)
     statements = Statements(table, run, unit)
     effect = Effect()
-    conn.execute(statements.take())
-    conn.execute("ANALYZE pg_temp.taken")
     shown_before = publish.has_history(conn, table, run)
     if shown_before:
         planner.use_indexes(conn)
-        conn.execute(statements.keep_unchanged())
+    conn.execute(statements.take(shown_before=shown_before))
+    if shown_before:
         added, closed, count, hashes, gaps = only_row(conn, statements.replace())
         effect += Effect(added, closed, count, int(hashes), int(gaps))
-    count, hashes, gaps = only_row(conn, statements.insert(shown_before=shown_before))
+    count, hashes, gaps = only_row(conn, statements.insert())
     effect += Effect(count, 0, count, int(hashes), int(gaps))
     units.finish(conn, unit, effect)
     conn.commit()
@@ -96,7 +95,7 @@ class Statements:
             "values": sql.SQL(", ").join([*(sql.Identifier("l", c) for c in annotation), *found]),
             "copied": sql.SQL(", ").join([*(sql.Identifier("c", c) for c in annotation), *fresh]),
             "old": _row("h", table.supervoxels + table.roots),
-            "new": _row("t", table.supervoxels + table.roots),
+            "new": _row("s", table.supervoxels + table.roots),
             "hash_closed": fingerprint.row_hash(table, "closed"),
             "gap_closed": fingerprint.gap(table, "closed"),
             "hash_added": fingerprint.row_hash(table, "added"),
@@ -106,20 +105,27 @@ class Statements:
     def _sql(self, text: str, **more: sql.Composable) -> sql.Composed:
         return sql.SQL(text).format(**self._names, **more)
 
-    def take(self) -> sql.Composed:
-        """The unit's rows in a temporary table; what was looked up ahead of them goes."""
-        return self._sql("""
-            CREATE TEMP TABLE taken ON COMMIT DROP AS
-            SELECT * FROM {staged} WHERE resolved AND {within};
-            DELETE FROM {lookups} AS k USING pg_temp.taken AS t WHERE k.id = t.id
-            """)
+    def take(self, *, shown_before: bool) -> sql.Composed:
+        """The unit's rows in a temporary table; what was looked up ahead of them goes.
 
-    def keep_unchanged(self) -> sql.Composed:
-        """Leave out rows that are as they were, as when a lookup failed again."""
-        return self._sql("""
-            DELETE FROM pg_temp.taken AS t USING {history} AS h
-            WHERE h.id = t.id AND h.to_epoch = {open} AND {old} IS NOT DISTINCT FROM {new}
-            """)
+        `place` is where history shows a row as it was. Rows that are as they were are left out, as
+        when a lookup failed again. The first epoch of a table need not ask, and has no index to
+        ask by.
+        """
+        place = "NULL::tid AS place FROM {staged} AS s WHERE true"
+        if shown_before:
+            place = """h.ctid AS place FROM {staged} AS s
+              LEFT JOIN {history} AS h ON h.id = s.id AND h.to_epoch = {open}
+              WHERE (h.id IS NULL OR {old} IS DISTINCT FROM {new})"""
+        return self._sql(
+            """
+            CREATE TEMP TABLE taken ON COMMIT DROP AS
+            SELECT s.*, {place} AND s.resolved AND {within};
+            DELETE FROM {lookups} AS k USING {staged} AS s
+            WHERE k.id = s.id AND s.resolved AND {within}
+            """,
+            place=self._sql(place),
+        )
 
     def replace(self) -> sql.Composed:
         """Close the rows that have new roots, and add them with these.
@@ -129,7 +135,7 @@ class Statements:
         return self._sql("""
             WITH closed AS (
               UPDATE {history} AS h SET to_epoch = {epoch} FROM pg_temp.taken AS t
-              WHERE h.id = t.id AND h.to_epoch = {open} AND h.from_epoch < {epoch}
+              WHERE h.ctid = t.place AND h.to_epoch = {open} AND h.from_epoch < {epoch}
               RETURNING h.*, t AS t),
             added AS (
               INSERT INTO {history} ({columns}, from_epoch)
@@ -145,32 +151,27 @@ class Statements:
                    after.hashes - before.hashes, after.gaps - before.gaps FROM before, after
             """)
 
-    def insert(self, *, shown_before: bool) -> sql.Composed:
+    def insert(self) -> sql.Composed:
         """Add the rows that history does not show yet, and that are in the live table still."""
-        is_new = """WHERE NOT EXISTS (
-                SELECT 1 FROM {history} AS h WHERE h.id = t.id AND h.to_epoch = {open})"""
-        return self._sql(
-            """
+        return self._sql("""
             WITH added AS (
               INSERT INTO {history} ({columns}, from_epoch)
               SELECT {values}, {epoch} FROM pg_temp.taken AS t JOIN {live} AS l USING (id)
-              {is_new} ORDER BY {order}, t.id
+              WHERE t.place IS NULL ORDER BY {order}, t.id
               RETURNING *)
             SELECT count(*), coalesce(sum({hash_added}::numeric), 0),
                    coalesce(sum({gap_added}), 0) FROM added
-            """,
-            # the first epoch of a table need not ask, and has no index to ask by
-            is_new=self._sql(is_new if shown_before else ""),
-        )
+            """)
 
 
 def _within(table: Layout, unit: Unit) -> sql.Composed:
-    """The condition that a staged row is in the unit's range."""
+    """The condition that a staged row `s` is in the unit's range."""
+    order = _order(table, "s")
     conditions = [sql.SQL("true").format()]
     if unit.first_id is not None:
-        conditions.append(sql.SQL("{} >= {}").format(_order(table), sql.Literal(unit.first_id)))
+        conditions.append(sql.SQL("{} >= {}").format(order, sql.Literal(unit.first_id)))
     if unit.last_id is not None:
-        conditions.append(sql.SQL("{} <= {}").format(_order(table), sql.Literal(unit.last_id)))
+        conditions.append(sql.SQL("{} <= {}").format(order, sql.Literal(unit.last_id)))
     return sql.SQL(" AND ").join(conditions)
 
 

@@ -164,16 +164,28 @@ class Statements:
         )
 
     def stage_expired(self) -> list[sql.Composed]:
-        """Rows that show a root which expired since the epoch before, one query a root column."""
+        """Rows that show a root which expired since the epoch before, one query a root column.
+
+        Their roots that did not expire are staged with them: they need not be asked for.
+        """
+        held = [
+            sql.SQL(
+                ", CASE WHEN NOT EXISTS (SELECT FROM matengine.expired_root AS e"
+                " WHERE e.run_id = {} AND e.root_id = {}) THEN {} END"
+            ).format(self._names["run"], column, column)
+            for column in (sql.Identifier("h", root) for root in self.table.roots)
+        ]
         return [
             self._sql(
                 """
-                INSERT INTO {staged} (id {supervoxels}) SELECT h.id {of_history}
+                INSERT INTO {staged} (id {supervoxels} {roots}) SELECT h.id {of_history} {held}
                 FROM matengine.expired_root AS x JOIN {history} AS h ON h.{root} = x.root_id
                 WHERE x.run_id = {run} AND h.to_epoch = {open} AND h.from_epoch < {epoch}
                 ON CONFLICT (id) DO NOTHING
                 """,
                 root=sql.Identifier(root),
+                roots=layout.trailing(self.table.roots),
+                held=sql.SQL("").join(held),
             )
             for root in self.table.roots
         ]

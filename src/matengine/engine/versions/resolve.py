@@ -33,12 +33,14 @@ NO_ROOT = "the chunkedgraph has no root for this supervoxel at this time"
 class Rows:
     """Rows being resolved; arrays are (N,) int64, masks tell what is not known.
 
+    `held` are roots known beforehand, 0 where they must be asked for; empty where none is.
     `failures` are (row, column number of the point, reason).
     """
 
     ids: NDArray[np.int64]
     supervoxels: list[NDArray[np.int64]] = field(default_factory=list)
     known: list[NDArray[np.bool_]] = field(default_factory=list)
+    held: list[NDArray[np.int64]] = field(default_factory=list)
     roots: list[NDArray[np.int64]] = field(default_factory=list)
     rooted: list[NDArray[np.bool_]] = field(default_factory=list)
     failures: list[tuple[int, int, str]] = field(default_factory=list)
@@ -101,6 +103,8 @@ def read(
             ]
         rows.supervoxels.append(ids)
         rows.known.append(known)
+    if unit.kind == "staged":
+        rows.held = [_ints(answer[column]) for column in table.roots]
     return rows
 
 
@@ -122,14 +126,19 @@ def _query(table: Layout, run: Run, unit: Unit) -> sql.Composed:
     found = "{live} AS l LEFT JOIN {lookups} AS k USING (id)"
     source = {
         "fresh": f"{found} WHERE {never} AND {due}",
-        # collecting has decided on them, whatever has happened to the live row since
-        "staged": "{staged} AS s LEFT JOIN {live} AS l USING (id)"
+        # collecting has decided on them, whatever has happened to the live row since; a lateral
+        # query with an offset is run for each row by itself, and reads nothing where all is known
+        "staged": "{staged} AS s LEFT JOIN LATERAL (SELECT * FROM {live} AS l"
+        " WHERE l.id = s.id AND NOT {known} OFFSET 0) AS l USING (id)"
         " LEFT JOIN {lookups} AS k USING (id) WHERE true",
         # whatever its time: an epoch to come will want it
         "lookup": f"{found} WHERE {never} AND k.id IS NULL AND l.deleted IS NULL",
     }[unit.kind]
+    known = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", c)) for c in table.supervoxels]
     supervoxel = "coalesce(s.{c}, k.{c}) AS {c}" if unit.kind == "staged" else "k.{c}"
     columns = [sql.SQL(supervoxel).format(c=sql.Identifier(c)) for c in table.supervoxels]
+    if unit.kind == "staged":
+        columns += [sql.SQL("{}").format(sql.Identifier("s", c)) for c in table.roots]
     points = [
         sql.SQL("{function}({point}) AS {name}").format(
             function=sql.SQL(f"ST_{axis.upper()}"),
@@ -148,6 +157,7 @@ def _query(table: Layout, run: Run, unit: Unit) -> sql.Composed:
         staged=table.staged(run.epoch),
         history=table.history,
         open=sql.Literal(OPEN),
+        known=sql.SQL("({})").format(sql.SQL(" AND ").join([sql.SQL("true"), *known])),
         first=sql.Literal(unit.first_id),
         last=sql.Literal(unit.last_id),
         time=sql.Literal(run.time),
@@ -182,9 +192,11 @@ def find_roots(rows: Rows, graph: ChunkedGraph, at: datetime) -> None:
     if not rows.supervoxels:
         return
     every = np.concatenate(rows.supervoxels)
-    unique, places = np.unique(every, return_inverse=True)
-    roots = np.split(graph.roots(unique, at)[places], len(rows.supervoxels))
-    for number, found in enumerate(roots):
+    roots = np.concatenate(rows.held) if rows.held else np.zeros_like(every)
+    asked = roots == 0
+    unique, places = np.unique(every[asked], return_inverse=True)
+    roots[asked] = graph.roots(unique, at)[places]
+    for number, found in enumerate(np.split(roots, len(rows.supervoxels))):
         known, ids = rows.known[number], rows.supervoxels[number]
         lost = known & (ids != 0) & (found == 0)
         rows.failures += [(int(row), number, NO_ROOT) for row in np.flatnonzero(lost)]
@@ -195,17 +207,29 @@ def find_roots(rows: Rows, graph: ChunkedGraph, at: datetime) -> None:
 def stage(conn: Connection, table: Layout, rows: Rows, epoch: int, *, fresh: bool) -> None:
     """Write resolved rows for the open epoch, over what is staged of them.
 
-    Of `fresh` rows nothing is staged, but for the few that were queued twice.
+    Of `fresh` rows nothing is staged, but for the few that were queued twice; of others, all are.
     """
     columns = id_columns(table.supervoxels, rows.supervoxels, rows.known)
     columns |= id_columns(table.roots, rows.roots, rows.rooted)
     columns["resolved"] = pa.array(np.ones(len(rows.ids), np.bool_))
-    if fresh and _copy(conn, table.staged_name(epoch), rows, columns):
-        return
-    settings = sql.SQL(", ").join(
-        sql.SQL("{c} = excluded.{c}").format(c=sql.Identifier(c)) for c in columns
+    target = table.staged(epoch)
+    if not fresh:
+        _bring(conn, target, rows, columns)
+        conn.execute(
+            sql.SQL("UPDATE {} AS s SET {} FROM pg_temp.resolved AS r WHERE s.id = r.id").format(
+                target, _settings(columns, "r")
+            )
+        )
+    elif not _copy(conn, table.staged_name(epoch), rows, columns):
+        action = sql.SQL("UPDATE SET {}").format(_settings(columns, "excluded"))
+        _insert(conn, target, rows, columns, action)
+
+
+def _settings(columns: dict[str, pa.Array], source: str) -> sql.Composed:
+    """Each column as it is in `source`."""
+    return sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(c), sql.Identifier(source, c)) for c in columns
     )
-    _upsert(conn, table.staged(epoch), rows, columns, sql.SQL("UPDATE SET {}").format(settings))
 
 
 def _copy(
@@ -223,7 +247,7 @@ def _copy(
 def keep(conn: Connection, table: Layout, rows: Rows) -> None:
     """Keep the supervoxels of rows for the epoch that will want them; what is kept stays."""
     columns = id_columns(table.supervoxels, rows.supervoxels, rows.known)
-    _upsert(conn, table.lookups, rows, columns, sql.SQL("NOTHING").format())
+    _insert(conn, table.lookups, rows, columns, sql.SQL("NOTHING").format())
 
 
 def id_columns(
@@ -236,24 +260,30 @@ def id_columns(
     }
 
 
-def _upsert(
+def _insert(
     conn: Connection,
     target: sql.Identifier,
     rows: Rows,
     columns: dict[str, pa.Array],
     action: sql.Composed,
 ) -> None:
-    """Insert rows by way of the temporary table `resolved`; `action` is for those there."""
-    conn.execute(sql.SQL("CREATE TEMP TABLE resolved (LIKE {}) ON COMMIT DROP").format(target))
-    columns = {"id": pa.array(rows.ids), **columns}
-    copy_columns(conn, ("pg_temp", "resolved"), pa.table(columns))
+    """Insert rows; `action` is for those that are there."""
+    _bring(conn, target, rows, columns)
     conn.execute(
         sql.SQL(
             "INSERT INTO {target} ({columns}) SELECT {columns} FROM pg_temp.resolved ORDER BY id"
             " ON CONFLICT (id) DO {action}"
         ).format(
             target=target,
-            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            columns=sql.SQL(", ").join(map(sql.Identifier, ["id", *columns])),
             action=action,
         )
     )
+
+
+def _bring(
+    conn: Connection, target: sql.Identifier, rows: Rows, columns: dict[str, pa.Array]
+) -> None:
+    """Bring rows into the temporary table `resolved`, which is like the target."""
+    conn.execute(sql.SQL("CREATE TEMP TABLE resolved (LIKE {}) ON COMMIT DROP").format(target))
+    copy_columns(conn, ("pg_temp", "resolved"), pa.table({"id": pa.array(rows.ids), **columns}))

@@ -11,7 +11,7 @@ from matengine.errors import Incomplete
 from matengine.storage.connections import Connection
 
 _WAITING = """
-SELECT count(*) FROM {overlay} AS o WHERE o.shown AND ({unknown})
+SELECT count(*) FROM ({rows}) AS o WHERE ({unknown})
   AND NOT EXISTS (SELECT FROM matengine.lookup_failure AS f
                   WHERE f.datastack = {datastack} AND f.table_name = {table} AND f.id = o.id)
 """
@@ -29,9 +29,9 @@ def refuse(conn: Connection, datastack: str, relations: Mapping[str, Relation]) 
 
     A row whose lookup has failed in an epoch does not wait: it is a gap, as in a version.
     """
-    overlays = dict(pair for relation in relations.values() for pair in relation.overlays)
-    for table, overlay in overlays.items():
-        waiting = _waiting(conn, datastack, table, overlay)
+    differing = dict(pair for relation in relations.values() for pair in relation.differing)
+    for table, rows in differing.items():
+        waiting = _waiting(conn, datastack, table, rows)
         if waiting:
             raise Incomplete(
                 f"{waiting} rows of '{table}' have not been looked up yet.",
@@ -39,14 +39,14 @@ def refuse(conn: Connection, datastack: str, relations: Mapping[str, Relation]) 
             )
 
 
-def _waiting(conn: Connection, datastack: str, table: str, overlay: str) -> int:
+def _waiting(conn: Connection, datastack: str, table: str, rows: sql.Composed) -> int:
     points = schemas.bound_columns(schemas.get(tables.get_metadata(conn, table).schema_type))
     unknown = sql.SQL(" OR ").join(
         sql.SQL("o.{} IS NULL").format(sql.Identifier(point.supervoxel_id)) for point in points
     )
     row = conn.execute(
         sql.SQL(_WAITING).format(
-            overlay=sql.Identifier("live", overlay),
+            rows=rows,
             unknown=unknown,
             datastack=sql.Literal(datastack),
             table=sql.Literal(table),

@@ -98,7 +98,8 @@ class Relation:
     epoch: int | None = None
     total: int | None = None
     unresolved: int = 0  # rows with a root that is not known yet
-    overlays: tuple[tuple[str, str], ...] = ()  # (table, overlay) where such rows are
+    # (table, SQL of the rows in which it differs from an epoch), where such are among them
+    differing: tuple[tuple[str, sql.Composed], ...] = ()
     hidden: tuple[Column, ...] = ()  # of the key, where readers see no column of it
     live: str | None = None  # the live table of which its rows are, by `id`
 

@@ -41,16 +41,13 @@ def relation_at(conn: Connection, moment: Moment, metadata: TableMetadata) -> Re
         source=_source(table, found),
         epoch=None,
         unresolved=found.unresolved,
-        overlays=((metadata.name, found.name),) if found.unresolved else (),
+        differing=((metadata.name, _shown(table, found)),) if found.unresolved else (),
     )
 
 
 def _source(table: Layout, over: Overlay) -> sql.Composed:
     names = layout.names_of(table)
-    shown = sql.SQL(
-        "SELECT {names} FROM {rows} WHERE shown AND from_step <= {step} AND to_step > {step}"
-        " AND (SELECT matengine.overlaid({name}))"
-    ).format(names=names, rows=over.rows, step=sql.Literal(over.step), name=sql.Literal(over.name))
+    shown = _shown(table, over)
     if over.epoch is None:
         return sql.SQL("({})").format(shown)
     return sql.SQL(
@@ -68,3 +65,11 @@ def _source(table: Layout, over: Overlay) -> sql.Composed:
         step=sql.Literal(over.step),
         shown=shown,
     )
+
+
+def _shown(table: Layout, over: Overlay) -> sql.Composed:
+    """The rows of the overlay that the moment shows."""
+    return sql.SQL(
+        "SELECT {names} FROM {rows} WHERE shown AND from_step <= {step} AND to_step > {step}"
+        " AND (SELECT matengine.overlaid({name}))"
+    ).format(names=layout.names_of(table), rows=over.rows, step=sql.Literal(over.step), name=sql.Literal(over.name))

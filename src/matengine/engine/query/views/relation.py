@@ -53,7 +53,7 @@ def relation_of(name: str, what: Definition, relations: Mapping[str, Relation]) 
         tables=tuple(relations),
         epoch=moments.pop() if len(moments) == 1 else None,
         unresolved=sum(r.unresolved for r in relations.values()),
-        overlays=tuple(overlay for r in relations.values() for overlay in r.overlays),
+        differing=tuple(rows for r in relations.values() for rows in r.differing),
     )
 
 

@@ -108,7 +108,7 @@ def test_what_is_read_is_neither_swept_nor_waited_for(
     def unresolved() -> int:
         found = answer.plan(pair.conn, pair.name, at, Query(pair.table))
         pair.conn.commit()
-        return found.unresolved
+        return found.found.relations[pair.table].unresolved
 
     with monkeypatch.context() as patch:
         patch.setattr(rows, "MOST_LOOKUPS", 0)

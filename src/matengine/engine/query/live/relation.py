@@ -72,4 +72,9 @@ def _shown(table: Layout, over: Overlay) -> sql.Composed:
     return sql.SQL(
         "SELECT {names} FROM {rows} WHERE shown AND from_step <= {step} AND to_step > {step}"
         " AND (SELECT matengine.overlaid({name}))"
-    ).format(names=layout.names_of(table), rows=over.rows, step=sql.Literal(over.step), name=sql.Literal(over.name))
+    ).format(
+        names=layout.names_of(table),
+        rows=over.rows,
+        step=sql.Literal(over.step),
+        name=sql.Literal(over.name),
+    )

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import aging, answers, diffs, resegment, versions
+from bench import aging, answers, diffs, graph, resegment, sizes, versions
 from bench.figure import Figure
 from bench.place import CACHE, Place
 from matengine.cli.watching import watching
@@ -21,6 +21,8 @@ from matengine.errors import MatengineError, NotFound, did_you_mean
 # in the order in which they run where none is named
 BENCHES: dict[str, ModuleType] = {
     "versions": versions,
+    "graph": graph,
+    "sizes": sizes,
 }
 # these take long, and run only when named
 LONG: dict[str, ModuleType] = {

@@ -41,7 +41,7 @@ class Stage:
     def tell(self, name: str, rows: int, costs: list[Cost]) -> None:
         """The median wall time; CPU is of this process and PostgreSQL."""
         wall = [c.wall_s for c in costs]
-        cpu = statistics.median(c.cpu_client_s + c.cpu_server_s for c in costs)
+        cpu = statistics.median(c.cpu_s for c in costs)
         note = f"CPU {cpu:.3f} s; slowest of {len(wall)}: {max(wall):.3f} s"
         wal = statistics.median(c.wal_bytes for c in costs) / 1e6
         if wal >= 0.1:
@@ -74,6 +74,7 @@ def run(place: Place) -> list[Figure]:
         with connections.connect(NAME) as conn:
             stage = Stage(conn, server.pid)
             _load(stage, made, place)
+            stage.figures += _sizes(conn, made)
             _roots(stage, made, place.rows)
             _answers(stage, made)
             _edits(stage, made)
@@ -89,6 +90,26 @@ def _load(stage: Stage, made: Tissue, place: Place) -> None:
     conn.commit()
     played = stage.once(lambda: local.replay(conn, NAME, made.history, place.progress))
     stage.tell("replay operations", made.history.num_rows, [played])
+
+
+def _sizes(conn: Connection, made: Tissue) -> list[Figure]:
+    """What a supervoxel, an edge and an operation take on disk, indexes included."""
+    rows = conn.execute(
+        "SELECT relname, pg_total_relation_size(relid) FROM pg_stat_user_tables"
+        " WHERE schemaname = %s",
+        (f"graph_{NAME}",),
+    ).fetchall()
+    conn.commit()
+    sizes = {name: int(size) for name, size in rows}
+    counts = {
+        "supervoxel": (len(made.supervoxels), sizes.pop("member")),
+        "edge": (made.edges.num_rows, sizes.pop("edge")),
+        "operation": (made.history.num_rows, sum(sizes.values())),
+    }
+    return [
+        Figure(f"graph: disk of one {what}", size / count, None, "bytes", count)
+        for what, (count, size) in counts.items()
+    ]
 
 
 def _roots(stage: Stage, made: Tissue, count: int) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import aging, answers, diffs, graph, resegment, sizes, versions
+from bench import aging, answers, diffs, graph, resegment, scaling, sizes, versions
 from bench.figure import Figure
 from bench.place import CACHE, Place
 from matengine.cli.watching import watching
@@ -26,6 +26,7 @@ BENCHES: dict[str, ModuleType] = {
 }
 # these take long, and run only when named
 LONG: dict[str, ModuleType] = {
+    "scaling": scaling,
     "diffs": diffs,
     "resegment": resegment,
     "aging": aging,

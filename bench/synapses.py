@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bench.made import make
 from matengine import times
 from matengine.engine import datastacks
 from matengine.engine.annotations import bulk, tables
@@ -32,16 +33,17 @@ GENERATOR = Path(__file__).parents[2] / "shared" / "bench" / "make_synapses.py"
 
 
 def made(cache: Path, rows: int) -> Path:
-    """The folder of synthetic synapses with a batch of proofreading; made where missing."""
+    """The folder of synthetic synapses with a batch of proofreading; made where missing.
+
+    By the generator that measurements of other systems used, where that lies beside the project.
+    """
     folder = cache / f"synapses-{rows}"
     if not (folder / "manifest.json").exists():
-        if not GENERATOR.exists():
-            raise Invalid(
-                "The generator of synthetic synapses is not here.",
-                f"Make {folder} with it elsewhere, and copy it.",
-            )
-        command = [sys.executable, str(GENERATOR), "--n", str(rows), "--edits", "1"]
-        subprocess.run([*command, "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
+        if GENERATOR.exists():
+            command = [sys.executable, str(GENERATOR), "--n", str(rows), "--edits", "1"]
+            subprocess.run([*command, "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
+        else:
+            make(folder, rows)
     return folder
 
 

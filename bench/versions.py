@@ -21,6 +21,9 @@ from matengine.storage.connections import Connection, database_url, open_connect
 # the first version after the first has so many changed rows, and at most 1 %
 CHANGED = 10_000
 STEPS = 16
+_ONCE = ("load", "take over supervoxels", "first version")
+_VERSION = "a version"
+_FEW, _MANY = f"a version, {CHANGED:,} rows changed", "a version, 1 % changed"
 COMPARED = ["id", *(f"{s}_{w}" for s in synapses.SIDES for w in ("supervoxel_id", "root_id"))]
 UNITS: dict[str, tuple[str, Callable[[Cost], float]]] = {
     "CPU": ("s", lambda c: c.cpu_s),
@@ -40,37 +43,36 @@ def run(place: Place) -> list[Figure]:
     folder = synapses.made(place.cache, place.rows)
     rows = pq.read_table(folder / "synapses.parquet")
     edits = synapses.edits(folder)
-    few = place.rows // 100 > CHANGED
-    batches = synapses.cut(edits, rows, CHANGED) if few else (edits,)
+    one_percent = place.rows // 100
+    batches = synapses.cut(edits, rows, CHANGED) if one_percent > CHANGED else (edits,)
     with place.server() as server:
         steps = _Steps(place, server)
         shown, changed, edited = _ours(steps, folder, rows, batches)
         copied, classic = _classic(steps, rows, edited)
     if shown != copied:
         raise Invalid("The version does not show the rows that the classic way shows.")
-    names = ["a version, 10,000 rows changed", "a version, 1 % changed"][not few :]
-    made = [c for c in steps.costs if c.name == "a version"]
-    return [
-        *(
-            Figure(f"{c.name}: CPU", c.cpu_s, None, "s", place.rows, _note(c))
-            for c in steps.costs
-            if c.name not in ("a version", "the classic version")
-        ),
-        *(
+    made = [c for c in steps.costs if c.name == _VERSION]
+    names = [[_FEW], [_MANY]]
+    if len(made) == 1:
+        names = [[_FEW, _MANY] if one_percent == CHANGED else [_MANY]]
+    figures = [
+        Figure(
+            f"{c.name}: CPU", c.cpu_s, None, "s", place.rows, f"{c.wal_bytes / 1e6:,.0f} MB of WAL"
+        )
+        for c in steps.costs
+        if c.name in _ONCE
+    ]
+    for its_names, ours, count in zip(names, made, changed, strict=True):
+        each = f"{count:,} rows changed, {1e6 * ours.cpu_s / count:.0f} µs each"
+        figures += [
             Figure(
                 f"{name}: {what}", value(ours), value(classic), unit, place.rows,
-                f"{count:,} rows changed, {1e6 * ours.cpu_s / count:.0f} µs each"
-                if what == "CPU"
-                else "",
+                each if what == "CPU" else "",
             )
-            for name, ours, count in zip(names, made, changed, strict=True)
+            for name in its_names
             for what, (unit, value) in UNITS.items()
-        ),
-    ]  # fmt: skip
-
-
-def _note(c: Cost) -> str:
-    return f"{c.wal_bytes / 1e6:,.0f} MB of WAL"
+        ]  # fmt: skip
+    return figures
 
 
 class _Steps:
@@ -102,12 +104,12 @@ def _ours(
     connections.create_aligned_volume(synapses.NAME)
     with connections.connect(synapses.NAME) as conn:
         synapses.create(conn, folder)
-        work: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("load", lambda: synapses.load(conn, rows)),
-            ("take over supervoxels", lambda: synapses.give_supervoxels(conn, rows)),
-            ("first version", lambda: synapses.materialize(conn)),
+        work: tuple[Callable[[], None], ...] = (
+            lambda: synapses.load(conn, rows),
+            lambda: synapses.give_supervoxels(conn, rows),
+            lambda: synapses.materialize(conn),
         )
-        for name, do in work:
+        for name, do in zip(_ONCE, work, strict=True):
             steps.told(name)
             with steps.step(name):
                 do()
@@ -117,9 +119,9 @@ def _ours(
             steps.told("proofreading")
             edited.append(synapses.proofread(conn, batch))
             _settle(conn)
-            steps.told("a version")
+            steps.told(_VERSION)
             before = _size(conn, synapses.NAME)
-            with steps.step("a version") as found:
+            with steps.step(_VERSION) as found:
                 synapses.materialize(conn)
             found.disk_bytes = _size(conn, synapses.NAME) - before
             newest = catalogue.newest(conn, synapses.NAME)

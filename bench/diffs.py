@@ -38,7 +38,7 @@ def run(place: Place) -> list[Figure]:
             synapses.load(conn, table)
             synapses.give_supervoxels(conn, table)
             synapses.materialize(conn)
-            synapses.proofread(conn, synapses.edits(folder))
+            synapses.proofread(conn, folder)
             synapses.materialize(conn)
             place.progress(1, 2, "comparing them")
             history = layout.layout_of(conn, synapses.TABLE, synapses.NAME)

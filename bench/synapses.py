@@ -132,8 +132,13 @@ def cut(every: Edits, rows: pa.Table, count: int) -> tuple[Edits, Edits]:
     return every.part(first), every.part(~first)
 
 
-def proofread(conn: Connection, batch: Edits) -> Edits:
-    """Make the edits in the embedded chunkedgraph, which gives roots of its own; committed."""
+def proofread(conn: Connection, folder: Path) -> None:
+    """Make all edits of the batch; committed."""
+    edit(conn, edits(folder))
+
+
+def edit(conn: Connection, batch: Edits) -> Edits:
+    """Make edits in the embedded chunkedgraph, which gives roots of its own; committed."""
     for operation in np.unique(batch.operations):
         mine = batch.operations == operation
         local.relabel(conn, NAME, batch.supervoxels[mine], batch.roots[mine])

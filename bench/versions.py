@@ -117,7 +117,7 @@ def _ours(
         edited: list[Edits] = []
         for batch in batches:
             steps.told("proofreading")
-            edited.append(synapses.proofread(conn, batch))
+            edited.append(synapses.edit(conn, batch))
             _settle(conn)
             steps.told(_VERSION)
             before = _size(conn, synapses.NAME)

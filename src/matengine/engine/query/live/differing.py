@@ -22,11 +22,13 @@ def collect(
     table: Layout,
     gulf: Gulf,
     before: State | None,
-    ended: Ids,
+    gone: Ids,
+    *,
+    retry: bool,
 ) -> None:
     """Make the temporary table `candidate` of the ids, until the transaction ends.
 
-    ended: the roots that have to be looked into; those of before the state are done.
+    gone: the roots that ended since what it is told from. retry: lookups that failed then, too.
     """
     conn.execute("CREATE TEMP TABLE candidate (id bigint PRIMARY KEY) ON COMMIT DROP")
     names = _names(datastack, table, gulf)
@@ -36,17 +38,15 @@ def collect(
     planner.use_indexes(conn)
     if before is None:
         texts = [_WAITING, *([] if gulf.frozen else _since_base(gulf))]
-        if gulf.unrooted:
-            texts.append(_EVERY)
     else:
         names |= _names_before(before)
         texts = [] if gulf.frozen else [_TIMED, _UNSEEN_NEW, _UNSEEN_GONE, _UNSEEN_REMOVED]
-        if before.unresolved and before.stale:
+        if retry:
             texts.append(_RETRIED)
     for text in texts:
         _add(conn, text, names)
-    if len(ended):
-        names["roots"] = sql.Literal(ended.tolist())
+    if len(gone):
+        names["roots"] = sql.Literal(gone.tolist())
         for root in table.roots:
             of_root = names | {"root": sql.Identifier(root)}
             if gulf.base is not None:
@@ -158,8 +158,6 @@ SELECT h.id FROM matengine.strayed AS s JOIN {history} AS h
   ON h.id BETWEEN s.first_id AND s.last_id AND {shown}
 WHERE s.table_name = {table} AND h.created > {at}
 """
-
-_EVERY = "SELECT DISTINCT h.id FROM {history} AS h WHERE {shown}"
 
 _REROOTED = """
 SELECT DISTINCT h.id FROM unnest({roots}::bigint[]) AS x (root_id)

@@ -16,12 +16,14 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from matengine.engine import datastacks
-from matengine.engine.query.live import differing, rows, states
-from matengine.engine.query.live.base import Gulf
+from matengine.engine.datastacks import LOCAL, Segmentation
+from matengine.engine.query.live import base, differing, rows, states
+from matengine.engine.query.live.base import Ended, Gulf
+from matengine.engine.query.live.look import look
 from matengine.engine.query.live.states import State
+from matengine.engine.query.moments import Moment
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
-from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph
 from matengine.storage.connections import Connection, conninfo_of, open_connection
 from matengine.storage.names import joined
 
@@ -52,21 +54,30 @@ class Overlay:
         return sql.Identifier("live", self.name)
 
 
-def at(conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: ChunkedGraph) -> Overlay:
+def at(conn: Connection, moment: Moment, table: Layout, segmentation: Segmentation) -> Overlay:
     """The overlay of a moment; made, on a connection of its own, where nobody has yet."""
-    found = states.find(conn, datastack, table, gulf, RETRY, UNUSED)
-    if found is None or not found.noted:
+    graph = None if segmentation.graph == LOCAL else datastacks.open_graph(conn, segmentation)
+    gulf, state = look(conn, moment, table, graph, None)
+    told = None
+    if graph is not None:
+        told = base.ended(graph, gulf, table)
+        gulf, state = look(conn, moment, table, graph, told)
+    if state is None or _wants_retry(state) or state.idle > UNUSED / 4:
         with open_connection(conninfo_of(conn)) as own:
             # one maker at a time; those who waited find what it made
             own.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"overlay {table.name}",)
             )
-            found = states.find(own, datastack, table, gulf, RETRY, UNUSED)
-            if found is None or not states.note(own, found):
-                found = _make(own, datastack, table, gulf, graph)
+            gulf, state = look(own, moment, table, graph, told)
+            if state is None or _wants_retry(state) or not states.note(own, state):
+                state = _make(own, moment.datastack, table, gulf, segmentation, told)
             own.commit()
     epoch = gulf.base.epoch if gulf.base else None
-    return Overlay(found.name, found.step, epoch, found.size, found.unresolved)
+    return Overlay(state.name, state.step, epoch, state.size, state.unresolved)
+
+
+def _wants_retry(state: State) -> bool:
+    return state.unresolved > 0 and state.age >= RETRY
 
 
 def sweep(conn: Connection, unused: timedelta = UNUSED) -> int:
@@ -98,12 +109,19 @@ def sweep(conn: Connection, unused: timedelta = UNUSED) -> int:
 
 
 def _make(
-    conn: Connection, datastack: str, table: Layout, gulf: Gulf, graph: ChunkedGraph
+    conn: Connection,
+    datastack: str,
+    table: Layout,
+    gulf: Gulf,
+    segmentation: Segmentation,
+    told: Ended | None,
 ) -> State:
     """The next step after the latest state before the moment; a new table where there is none."""
-    before = states.before(conn, datastack, table, gulf, RETRY)
+    graph = datastacks.open_graph(conn, segmentation)
+    gone = (told or base.ended(graph, gulf, table)).roots
+    before = states.before(conn, datastack, table, gulf, gone)
     done = states.roots(conn, before) if before else np.zeros(0, np.int64)
-    ended = np.setdiff1d(gulf.roots, done)
+    new = np.setdiff1d(gone, done)
     (seen,) = conn.execute("SELECT pg_current_snapshot()::text").fetchone() or ("",)
     goes_on = before is not None and _goes_on(conn, before)
     step, past = (before.step + 1, before.past) if before and goes_on else (1, 0)
@@ -115,8 +133,8 @@ def _make(
         rows.copy(conn, before.name, before.step, name)
         rows.index(conn, table, name)
         step = 2
-    differing.collect(conn, datastack, table, gulf, before, ended)
-    segmentation = datastacks.get(conn, datastack).segmentation
+    retry = before is not None and _wants_retry(before)
+    differing.collect(conn, datastack, table, gulf, before, new, retry=retry)
     written = rows.write(conn, table, gulf, datastack, segmentation, graph, name, step)
     if step == 1:
         rows.index(conn, table, name)
@@ -128,7 +146,7 @@ def _make(
         unresolved + written.unresolved - written.closed_unresolved,
         past + written.closed,
     )
-    states.enter(conn, datastack, table, gulf, made, seen, ended if goes_on else gulf.roots)
+    states.enter(conn, datastack, table, gulf, made, seen, new if goes_on else gone)
     return made
 
 

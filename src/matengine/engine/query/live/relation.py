@@ -7,7 +7,7 @@ from psycopg import sql
 from matengine.engine import datastacks
 from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.query import relation
-from matengine.engine.query.live import base, overlay
+from matengine.engine.query.live import overlay
 from matengine.engine.query.live.overlay import Overlay
 from matengine.engine.query.moments import Moment
 from matengine.engine.query.relation import Relation
@@ -31,9 +31,7 @@ def relation_at(conn: Connection, moment: Moment, metadata: TableMetadata) -> Re
         )
     segmentation = datastacks.get(conn, moment.datastack).segmentation
     table = layout.of_metadata(metadata, segmentation.name)
-    graph = datastacks.open_graph(conn, segmentation)
-    gulf = base.look(conn, moment, table, graph)
-    found = overlay.at(conn, moment.datastack, table, gulf, graph)
+    found = overlay.at(conn, moment, table, segmentation)
     if found.epoch is not None and not found.size:
         return relation.of_epoch(table, found.epoch)
     return replace(

@@ -96,8 +96,7 @@ def write(
     _look_up(conn, table, rows, segmentation)
     resolve.find_roots(rows, graph, gulf.segmentation)
     closed, closed_unresolved = _close(conn, name, step) if step > 1 else (0, 0)
-    known = rows.known if gulf.unrooted else rows.rooted
-    complete = np.all(known, axis=0) if known else np.ones(len(rows.ids), np.bool_)
+    complete = np.all(rows.rooted, axis=0) if rows.rooted else np.ones(len(rows.ids), np.bool_)
     written = _fill(conn, table, gulf, rows, complete, name, step)
     unresolved = int(np.count_nonzero(~complete))
     return Written(written, unresolved, closed, closed_unresolved)

@@ -19,39 +19,17 @@ from matengine.storage.connections import Connection
 class State:
     """A step of the table `name`. size: of all ids that differ; past: of rows that have ended.
 
-    unresolved: rows with a root that is not known yet; stale: so it may be known by now. noted: it
-    is known that the table is in use.
+    unresolved: rows with a root that is not known yet. age: since it was made; idle: since it was
+    noted that somebody uses it.
     """
 
     name: str
     step: int
     size: int
     unresolved: int
-    past: int = 0
-    stale: bool = False
-    noted: bool = True
-
-
-_COLUMNS = "name, step, size, unresolved, past, made < now() - %(retry)s AS stale"
-
-
-def find(
-    conn: Connection, datastack: str, table: Layout, gulf: Gulf, retry: timedelta, unused: timedelta
-) -> State | None:
-    """The state of a moment, if it is there; one with roots not known counts for `retry`."""
-    with conn.cursor(row_factory=class_row(State)) as cursor:
-        return cursor.execute(
-            f"SELECT {_COLUMNS}, used > now() - %(lately)s AS noted FROM matengine.overlay"  # noqa: S608
-            " WHERE datastack = %(datastack)s AND table_name = %(table)s AND token = %(token)s"
-            " AND (unresolved = 0 OR made > now() - %(retry)s) ORDER BY made DESC LIMIT 1",
-            {
-                "datastack": datastack,
-                "table": table.table,
-                "token": gulf.token,
-                "retry": retry,
-                "lately": unused / 4,
-            },
-        ).fetchone()
+    past: int
+    age: timedelta = timedelta(0)
+    idle: timedelta = timedelta(0)
 
 
 def note(conn: Connection, state: State) -> bool:
@@ -63,15 +41,16 @@ def note(conn: Connection, state: State) -> bool:
     return bool(noted.rowcount)
 
 
-def before(
-    conn: Connection, datastack: str, table: Layout, gulf: Gulf, retry: timedelta
-) -> State | None:
-    """The latest state from which a moment can be reached by what happened after it."""
+def before(conn: Connection, datastack: str, table: Layout, gulf: Gulf, gone: Ids) -> State | None:
+    """The latest state from which a moment can be reached by what happened after it.
+
+    gone: all roots that have ended at the moment.
+    """
     if gulf.settled is not None and not gulf.frozen:
         return None
     with conn.cursor(row_factory=class_row(State)) as cursor:
         found = cursor.execute(
-            f"SELECT {_COLUMNS} FROM matengine.overlay"  # noqa: S608
+            "SELECT name, step, size, unresolved, past, now() - made AS age FROM matengine.overlay"
             " WHERE datastack = %(datastack)s AND table_name = %(table)s AND ground = %(ground)s"
             " AND annotations <= %(annotations)s AND (segmentation = %(segmentation)s"
             " OR segmentation BETWEEN %(since)s AND %(segmentation)s)"
@@ -83,10 +62,9 @@ def before(
                 "annotations": gulf.annotations,
                 "segmentation": gulf.segmentation,
                 "since": gulf.since,
-                "retry": retry,
             },
         ).fetchone()
-    if found is None or not np.isin(roots(conn, found), gulf.roots).all():
+    if found is None or not np.isin(roots(conn, found), gone).all():
         return None  # what had ended has not: the chunkedgraph has been put back
     return found if note(conn, found) else None
 

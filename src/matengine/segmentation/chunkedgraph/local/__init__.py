@@ -12,6 +12,7 @@ from matengine.segmentation.chunkedgraph.local.edits import (
 )
 from matengine.segmentation.chunkedgraph.local.graph import LocalGraph
 from matengine.segmentation.chunkedgraph.local.history import replay
+from matengine.segmentation.chunkedgraph.local.latest import latest_edit
 from matengine.segmentation.chunkedgraph.local.load import (
     add_supervoxels,
     load_assignment,
@@ -28,6 +29,7 @@ __all__ = [
     "create",
     "drop",
     "graphs",
+    "latest_edit",
     "load_assignment",
     "load_edges",
     "merge",

@@ -144,6 +144,45 @@ def test_every_voxel(
     assert np.array_equal(found, array[tuple(places.T)].astype(np.int64))
 
 
+def test_every_number_of_bits_in_blocks_that_are_no_cubes(tmp_path: Path) -> None:
+    """Of the blocks of a compressed chunk each has another number of ids, from one to all."""
+    rng = np.random.default_rng(5)
+    block = np.array([16, 8, 4])
+    array = np.zeros(SIZE, np.uint64)
+    for number, cell in enumerate(np.ndindex(*(-(-np.array(SIZE) // block)))):
+        ids = rng.integers(0, 1 << 64, rng.choice([1, 2, 3, 5, 17, 200, 512]), dtype=np.uint64)
+        low = np.array(cell) * block
+        part = array[tuple(slice(a, a + b) for a, b in zip(low, block, strict=True))]
+        part[:] = ids[rng.integers(0, len(ids), part.shape)] if number else 0
+    layout = LAYOUTS["compressed"] | {"compressed_segmentation_block_size": block.tolist()}
+    small = (array >> np.uint64(32)).astype(np.uint32)
+    places = np.argwhere(np.ones(SIZE, bool))[::3]
+    for name, ids in (("long", array), ("short", small)):
+        volume = open_volume(write(tmp_path / name, ids, layout))
+        found = volume.supervoxels(places + np.array(OFFSET), voxel_resolution_nm=NM)
+        assert np.array_equal(found, ids[tuple(places.T)].astype(np.int64))
+
+
+def test_a_damaged_compressed_chunk_harms_nobody(array: NDArray[np.uint64], tmp_path: Path) -> None:
+    """Whatever its bytes: its own points get some id or are said to be unreadable, no others."""
+    folder = write(tmp_path / "v", array, LAYOUTS["compressed"])
+    volume, path = open_volume(folder), folder / KEY / "10-42_-20-12_5-21"
+    whole, rng = path.read_bytes(), np.random.default_rng(8)
+    places = np.array([[31, 31, 15], [32, 31, 15], [31, 32, 15], [64, 64, 32]])
+    refused: list[str] = []
+    for cut in [0, 1, 3, 4, 100, *rng.integers(0, len(whole), 60)]:
+        noise = rng.integers(0, 256, len(whole), np.uint8).tobytes()
+        path.write_bytes(whole[:cut] + (noise[cut:] if cut % 2 else b""))
+        others = volume.supervoxels(places[1:] + np.array(OFFSET), voxel_resolution_nm=NM)
+        assert others.tolist() == array[tuple(places[1:].T)].astype(np.int64).tolist()
+        try:
+            volume.supervoxels(places + np.array(OFFSET), voxel_resolution_nm=NM)
+        except Unavailable as error:
+            refused.append(str(error))
+    assert len(refused) > 30
+    assert all(path.name in said for said in refused)
+
+
 def test_no_points(volume: Volume) -> None:
     assert volume.supervoxels([], voxel_resolution_nm=NM).tolist() == []
     assert volume.supervoxels(np.zeros((0, 3)), voxel_resolution_nm=NM).tolist() == []

@@ -45,8 +45,14 @@ class Scale:
     size: tuple[int, int, int]
     voxel_offset: tuple[int, int, int]
     chunk_size: tuple[int, int, int]
-    sharded: bool
+    sharding: dict[str, Any] | None
+    block: tuple[int, int, int] | None  # of compressed_segmentation, else None
     item_bytes: int
+
+    @property
+    def sharded(self) -> bool:
+        """Whether many chunks are in one file."""
+        return self.sharding is not None
 
     def grid(self) -> tuple[int, ...]:
         """Number of chunks along x, y, z."""
@@ -64,6 +70,20 @@ class Scale:
         low, high = self.box(cell)
         ends = zip(low.tolist(), high.tolist(), strict=True)
         return f"{self.key}/{'_'.join(f'{a}-{b}' for a, b in ends)}"
+
+
+def chunk_number(cells: Cell, grid: tuple[int, ...]) -> Cell:
+    """The numbers (N,) of chunks (N, 3) in sharded volumes: compressed Morton codes.
+
+    https://github.com/google/neuroglancer/blob/master/src/datasource/precomputed/volume.md
+    """
+    number, place = np.zeros(len(cells), np.int64), 0
+    for bit in range(max(grid).bit_length()):
+        for axis, size in enumerate(grid):
+            if 1 << bit < size:
+                number |= (cells[:, axis] >> bit & 1) << place
+                place += 1
+    return number
 
 
 def locate(url: str | Path) -> Location:
@@ -206,6 +226,7 @@ def _scale(index: int, entry: dict[str, Any], info: dict[str, Any]) -> Scale:
         return x, y, z
 
     x, y, z = (float(r) for r in entry["resolution"])
+    compressed = entry.get("encoding") == "compressed_segmentation"
     return Scale(
         index=index,
         key=str(entry["key"]),
@@ -213,7 +234,8 @@ def _scale(index: int, entry: dict[str, Any], info: dict[str, Any]) -> Scale:
         size=three(entry["size"]),
         voxel_offset=three(entry.get("voxel_offset", (0, 0, 0))),
         chunk_size=three(entry["chunk_sizes"][0]),
-        sharded=bool(entry.get("sharding")),
+        sharding=entry.get("sharding") or None,
+        block=three(entry["compressed_segmentation_block_size"]) if compressed else None,
         item_bytes=8 if info["data_type"] == "uint64" else 4,
     )
 

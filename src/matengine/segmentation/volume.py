@@ -2,8 +2,9 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from matengine.errors import Unavailable
 from matengine.progress import Progress, quiet
-from matengine.segmentation import precomputed
+from matengine.segmentation import compressed, precomputed
 from matengine.segmentation.precomputed import Location, Scale
 from matengine.segmentation.voxels import check_resolution, to_voxels
 
@@ -22,6 +23,7 @@ Voxels = NDArray[np.int64]
 # Bounds on memory: points handled at once, and bytes of decoded chunks behind one read
 POINTS = 1 << 20
 CHUNK_BYTES = 128_000_000
+COMPLETE = "Is the volume complete, and may this user read it?"
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,82 @@ class Volume:
         inside = np.flatnonzero(((voxels >= offset) & (voxels < offset + size)).all(axis=1))
         out = np.zeros(len(voxels), np.int64)
         cells = (voxels[inside] - offset) // np.array(self.scale.chunk_size)
-        store = None if self.packed else self._store(self.location.kvstore, self.context)
+        read = self._reader()
         for rows in _batches(cells, self.scale.grid(), self._chunks_at_once()):
             where = inside[rows]
-            if store is None:
-                ids = self._read_packed(voxels[where], np.unique(cells[rows], axis=0))
-            else:
-                ids = _read(store, voxels[where])
+            ids = read(voxels[where], cells[rows])
             out[where] = ids.astype(np.uint64, copy=False).view(np.int64)
         return out
+
+    def _reader(self) -> Callable[[Voxels, Voxels], NDArray[Any]]:
+        """What gives the ids of absolute voxels (N, 3) in chunks (N, 3), sorted by chunk."""
+        if self.scale.block is not None:
+            return partial(self._pick, None if self.packed else self._chunk_store())
+        if self.packed:
+            return lambda voxels, cells: _read(
+                self._unpacked_store(np.unique(cells, axis=0)), voxels
+            )
+        store = self._store(self.location.kvstore, self.context)
+        return lambda voxels, cells: _read(store, voxels)
+
+    def _pick(self, store: ts.KvStore | None, voxels: Voxels, cells: Voxels) -> NDArray[np.uint64]:
+        """Ids of voxels looked up in the compressed chunks, which are not unpacked for it."""
+        starts = np.flatnonzero(np.append(True, (cells[1:] != cells[:-1]).any(axis=1)))
+        chunk = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(cells))))
+        each = cells[starts]
+        contents = self._contents(store, each)
+        found = np.array([content is not None for content in contents])
+        ids = np.zeros(len(voxels), np.uint64)
+        rows = np.flatnonzero(found[chunk])
+        if not len(rows):
+            return ids
+        ends = [self.scale.box(cell) for cell in each[found]]
+        low, high = (np.array(side) for side in zip(*ends, strict=True))
+        which = (np.cumsum(found) - 1)[chunk[rows]]
+        assert self.scale.block is not None
+        ids[rows], good = compressed.ids_at(
+            [content for content in contents if content is not None],
+            high - low,
+            which,
+            voxels[rows] - low[which],
+            self.scale.block,
+            self.scale.item_bytes,
+        )
+        if not good.all():
+            name = self.scale.chunk_key(each[found][which[np.argmin(good)]])
+            raise Unavailable(f"The chunk '{name}' of the volume '{self.url}' is broken.", COMPLETE)
+        return ids
+
+    def _contents(self, store: ts.KvStore | None, cells: Voxels) -> list[bytes | None]:
+        """The chunks' contents, None for those that are not there: background."""
+        if store is None:
+            assert self.location.folder is not None
+            folder = self.location.folder
+            return [_unpacked(folder / self.scale.chunk_key(cell)) for cell in cells]
+        reads = [store.read(key) for key in self._keys(cells)]
+        return [
+            _content(self.scale.chunk_key(cell), read)
+            for cell, read in zip(cells, reads, strict=True)
+        ]
+
+    def _keys(self, cells: Voxels) -> list[Any]:
+        """The names of chunks in `_chunk_store`."""
+        if not self.scale.sharded:
+            return [self.scale.chunk_key(cell) for cell in cells]
+        numbers = precomputed.chunk_number(cells, self.scale.grid())
+        return [int(number).to_bytes(8, "big") for number in numbers]
+
+    def _chunk_store(self) -> ts.KvStore:
+        """Where chunks are read as they are stored, also those of sharded volumes."""
+        spec: Any = self.location.kvstore
+        if self.scale.sharded:
+            base = ts.KvStore.open(spec, context=self.context).result(precomputed.TIMEOUT_S)
+            spec = {
+                "driver": "neuroglancer_uint64_sharded",
+                "metadata": self.scale.sharding,
+                "base": (base / f"{self.scale.key}/").spec().to_json(),
+            }
+        return ts.KvStore.open(spec, context=self.context).result(precomputed.TIMEOUT_S)
 
     def _chunks_at_once(self) -> int:
         chunk_bytes = int(np.prod(self.scale.chunk_size)) * self.scale.item_bytes
@@ -120,10 +189,6 @@ class Volume:
                 f"The volume '{self.url}' cannot be opened: {precomputed.told(error)}"
             ) from error
         return store[..., 0]
-
-    def _read_packed(self, voxels: Voxels, cells: Voxels) -> NDArray[Any]:
-        """Ids of voxels in the chunks `cells` (M, 3), whose files are gzipped."""
-        return _read(self._unpacked_store(cells), voxels)
 
     def _unpacked_store(self, cells: Voxels) -> ts.TensorStore:
         """The gzipped chunks `cells` (M, 3), unpacked into a store in memory of this call alone."""
@@ -185,9 +250,19 @@ def _result(view: ts.TensorStore) -> NDArray[Any]:
         # tensorstore's message names the chunk
         raise Unavailable(
             f"A chunk of the volume cannot be read: {precomputed.told(error)}",
-            "Is the volume complete, and may this user read it?",
+            COMPLETE,
         ) from error
     return np.asarray(ids)
+
+
+def _content(name: str, read: Any) -> bytes | None:
+    try:
+        answer = read.result(precomputed.TIMEOUT_S)
+    except precomputed.FAILURES as error:
+        raise Unavailable(
+            f"The chunk '{name}' of the volume cannot be read: {precomputed.told(error)}", COMPLETE
+        ) from error
+    return bytes(answer.value) if answer.state == "value" else None
 
 
 def _unpacked(path: Path) -> bytes | None:

@@ -9,10 +9,8 @@ from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bench import aging, answers, diffs, graph, resegment, scaling, sizes, versions
+from bench import aging, answers, diffs, graph, resegment, scaling, sizes, tables, versions
 from bench.figure import Figure
 from bench.place import CACHE, Place
 from matengine.cli.watching import watching
@@ -63,6 +61,10 @@ def main(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write those that have a target here, in Markdown."),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw figures of several sizes here (svg, png)."),
@@ -81,39 +83,15 @@ def main(
     for name in chosen:
         with watching(name) as progress:
             figures += _ALL[name].run(Place(rows, CACHE, progress, plans))
-    _show(figures)
+    tables.show(figures)
     if json_file is not None:
         json_file.write_text(json.dumps([f.record() for f in figures], indent=2) + "\n")
+    if table is not None:
+        table.write_text(tables.markdown(figures))
     if plot is not None:
         from bench.plot import draw  # matplotlib takes long to import
 
         draw(figures, plot)
-
-
-def _show(figures: list[Figure]) -> None:
-    table = Table(title="What it costs")
-    for heading in ("figure", "rows", "ours", "stand-in", "ratio", "unit", "note"):
-        table.add_column(heading, justify="left" if heading in ("figure", "note") else "right")
-    for f in figures:
-        table.add_row(
-            f.name,
-            f"{f.rows:,}",
-            number(f.ours),
-            "" if f.stand_in is None else number(f.stand_in),
-            "" if f.ratio is None else _part(f.ratio),
-            f.unit,
-            f.note,
-        )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def number(value: float) -> str:
-    """Three digits, and no exponent."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _part(ratio: float) -> str:
-    return f"1/{number(1 / ratio)}" if 0 < ratio < 1 else number(ratio)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ CHANGED = 10_000
 STEPS = 16
 _ONCE = ("load", "take over supervoxels", "first version")
 _VERSION = "a version"
-_FEW, _MANY = f"a version, {CHANGED:,} rows changed", "a version, 1 % changed"
+FEW, MANY = f"a version, {CHANGED:,} rows changed", "a version, 1 % changed"
 COMPARED = ["id", *(f"{s}_{w}" for s in synapses.SIDES for w in ("supervoxel_id", "root_id"))]
 UNITS: dict[str, tuple[str, Callable[[Cost], float]]] = {
     "CPU": ("s", lambda c: c.cpu_s),
@@ -52,9 +52,9 @@ def run(place: Place) -> list[Figure]:
     if shown != copied:
         raise Invalid("The version does not show the rows that the classic way shows.")
     made = [c for c in steps.costs if c.name == _VERSION]
-    names = [[_FEW], [_MANY]]
+    names = [[FEW], [MANY]]
     if len(made) == 1:
-        names = [[_FEW, _MANY] if one_percent == CHANGED else [_MANY]]
+        names = [[FEW, MANY] if one_percent == CHANGED else [MANY]]
     figures = [
         Figure(
             f"{c.name}: CPU", c.cpu_s, None, "s", place.rows, f"{c.wal_bytes / 1e6:,.0f} MB of WAL"

@@ -179,7 +179,7 @@ class Chaos:
 
     def _begin(self, conn: Connection) -> int:
         """Start a run, unless an earlier call did and its answer was lost."""
-        under_way = [i for i in runs.running(conn) if runs.get(conn, i).epoch is not None]
+        under_way = [i for i in runs.running(conn) if runs.get(conn, i).version is not None]
         conn.commit()
         if under_way:
             return under_way[0]

@@ -154,20 +154,25 @@ def test_after_a_version_of_the_past_others_may_follow(
 def test_a_version_waits_for_an_epoch_that_has_begun(
     brisk: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came until it was asked for is in it; it takes its turn by itself."""
+    """It is of the moment when it was asked for, and takes its turn by itself."""
     brisk.delete(0)
     light = tick(brisk, work=False)
     assert light is not None
     assert engine.advance(brisk.conn, light)
     brisk.insert([(3, 2, 2), (5, 3, 2), (1, 1, 1)], None)
     brisk.merge(0, 40)
+    before = brisk.clock()
     run_id = brisk.begin()
+    after = brisk.clock()
+    brisk.insert([(3, 2, 2), (5, 3, 2), (1, 1, 1)], None)
+    brisk.merge(3, 50)
     waiting = runs.get(brisk.conn, run_id)
     assert (waiting.phase, waiting.epoch, waiting.version) == ("turn", None, 4)
+    assert times.floor_ms(before) <= (waiting.time or before) <= after
     assert catalogue.versions(brisk.conn, brisk.name)[-1].status == "RUNNING"
     assert not engine.advance(brisk.conn, run_id)
     # one waits, others are told of it
-    with pytest.raises(Conflict, match=f"matengine runs {light}"):
+    with pytest.raises(Conflict, match=f"matengine runs {run_id}"):
         epoch.start(brisk.conn, brisk.name, "complete", publish_version=True)
     brisk.conn.rollback()
     assert tick(brisk) is None

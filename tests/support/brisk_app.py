@@ -19,6 +19,6 @@ bulk.BATCH_ROWS = 200
 for often in ("sweep", "pace"):
     app.conf.beat_schedule[often] |= {"schedule": 0.5, "options": {"expires": 1}}
 # epochs that nobody asked for only where a test settles it
-os.environ["MATENGINE_PACE"] = "off"
+os.environ.setdefault("MATENGINE_PACE", "off")
 
 __all__ = ["app"]

@@ -121,7 +121,8 @@ def complete_workflow(path: DatastackPath) -> Response:
     """days_to_expire: how long the version is kept; for ever where it is left out.
 
     merge_tables is accepted and means nothing: tables always are merged. Where another run makes
-    a version or brings up to date, the answer is 409 and names it.
+    a version or brings up to date, the answer is 409 and names it; an epoch that nobody asked for
+    is waited for, in the phase `turn`.
     """
     life = _life()
 
@@ -252,7 +253,7 @@ def _naming_the_run(conn: Connection, datastack: str) -> Iterator[None]:
         yield
     except Conflict as error:
         conn.rollback()
-        found = [r for r in runs.listed(conn, datastack) if r.status == "running" and r.epoch]
+        found = [r for r in runs.listed(conn, datastack) if _has_its_turn(r)]
         if not found:
             raise
         run = found[0]
@@ -260,6 +261,11 @@ def _naming_the_run(conn: Connection, datastack: str) -> Iterator[None]:
             f"Run {run.run_id} ({run.workflow}) is under way for '{datastack}'.",
             f"See {url_of(datastack, run.run_id)}.",
         ) from error
+
+
+def _has_its_turn(run: runs.Run) -> bool:
+    """Whether it makes an epoch, or will do so next."""
+    return run.status == "running" and (run.epoch is not None or run.phase == runs.TURN)
 
 
 def _answer(datastack: str, run_id: int, **more: Any) -> Response:

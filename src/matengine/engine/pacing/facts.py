@@ -114,7 +114,8 @@ def _runs(
     Then how many were in vain since, and when the last of these ended.
     """
     latest = conn.execute(
-        "SELECT status, epoch, finished - started, finished, parameters ? 'at' FROM matengine.run"
+        "SELECT status, epoch, finished - started, finished,"
+        " parameters ->> 'at' IS NOT NULL FROM matengine.run"
         " WHERE datastack = %s AND (epoch IS NOT NULL OR phase = 'turn') AND workflow <> 'compact'"
         " ORDER BY run_id DESC LIMIT %s",
         (datastack, _RUNS),

@@ -66,6 +66,7 @@ def enter(
     *,
     epoch: int | None = None,
     version: int | None = None,
+    time: datetime | None = None,
     phase: str = "wait",
     **parameters: Any,
 ) -> int:
@@ -75,31 +76,23 @@ def enter(
     and another run does so too.
     """
     row = conn.execute(
-        "INSERT INTO matengine.run (datastack, workflow, epoch, version, parameters, phase)"
-        " VALUES (%s, %s, %s, %s, %s, %s) RETURNING run_id",
-        (datastack, workflow, epoch, version, Jsonb(parameters), phase),
+        "INSERT INTO matengine.run (datastack, workflow, epoch, version, time, parameters, phase)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING run_id",
+        (datastack, workflow, epoch, version, time, Jsonb(parameters), phase),
     ).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def take_turn(
-    conn: Connection,
-    run_id: int,
-    *,
-    epoch: int,
-    time: datetime,
-    previous: datetime | None,
-    **parameters: Any,
-) -> None:
+def take_turn(conn: Connection, run_id: int, *, epoch: int, previous: datetime | None) -> None:
     """Let a run begin that waited for its turn, with the epoch that it makes.
 
     Raises psycopg's UniqueViolation where another run makes one.
     """
     conn.execute(
-        "UPDATE matengine.run SET phase = 'wait', epoch = %s, time = %s, previous = %s,"
-        " parameters = parameters || %s, started = now(), beat = now() WHERE run_id = %s",
-        (epoch, time, previous, Jsonb(parameters), run_id),
+        "UPDATE matengine.run SET phase = 'wait', epoch = %s, previous = %s,"
+        " started = now(), beat = now() WHERE run_id = %s",
+        (epoch, previous, run_id),
     )
 
 

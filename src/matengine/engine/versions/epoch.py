@@ -9,7 +9,7 @@ from psycopg import sql
 
 from matengine import times
 from matengine.engine import datastacks
-from matengine.engine.datastacks import Datastack, Segmentation
+from matengine.engine.datastacks import Segmentation
 from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
 from matengine.engine.versions import apply, layout, metadata, publish, rebase, turns
@@ -43,80 +43,73 @@ def start(
     with conn.transaction():
         stack = datastacks.lock(conn, datastack)
         ahead = None if paced else turns.ahead(conn, datastack)
+        last, previous = (ahead.epoch, ahead.time) if ahead else _latest(conn, datastack)
+        graph = datastacks.open_graph(conn, stack.segmentation)
+        moment = _moment(conn, at, previous, graph.settle)
+        if moment < graph.oldest_timestamp():
+            raise Invalid(
+                f"{moment.isoformat()} is before the segmentation began.",
+                f"It began at {graph.oldest_timestamp().isoformat()}.",
+            )
+        _settle(conn, stack.segmentation, moment, PACED_DEADLINE if paced else EDIT_DEADLINE)
         version = next_version(conn, datastack) if publish_version else None
-        parameters: dict[str, Any] = {"at": at.isoformat()} if at else {}
-        if paced:
-            parameters[runs.PACED] = True
+        marks: dict[str, Any] = {runs.PACED: True} if paced else {}
         try:
             with conn.transaction():
                 run_id = runs.enter(
-                    conn, datastack, workflow, version=version, phase=runs.TURN, **parameters
+                    conn,
+                    datastack,
+                    workflow,
+                    version=version,
+                    time=moment,
+                    phase=runs.TURN,
+                    writers=writers.listed(conn),
+                    at=at and at.isoformat(),
+                    **marks,
                 )
+                if version is not None:
+                    _enter_version(conn, datastack, version, (last or 0) + 1, expires_on, note)
+                if ahead is None:
+                    _begin(conn, runs.get(conn, run_id))
         except psycopg.errors.UniqueViolation:
             raise _taken(conn, datastack) from None
-        if version is not None:
-            conn.execute(
-                "INSERT INTO matengine.version"
-                " (datastack, version, epoch, status, expires_on, note)"
-                " VALUES (%s, %s, %s, 'RUNNING', %s, %s)",
-                (datastack, version, _following(conn, datastack, ahead), expires_on, note),
-            )
-        if ahead is None:
-            _begin(conn, runs.get(conn, run_id), stack)
-        elif at is not None:  # what will not do then is told now
-            _moment(conn, at, ahead.time, timedelta())
     conn.commit()
     return run_id
 
 
-def take_turn(conn: Connection, run: Run) -> bool:
-    """Let a run begin that waits for its turn; False where another run is not done yet.
+def _enter_version(
+    conn: Connection,
+    datastack: str,
+    version: int,
+    epoch: int,
+    expires_on: datetime | None,
+    note: str,
+) -> None:
+    conn.execute(
+        "INSERT INTO matengine.version (datastack, version, epoch, status, expires_on, note)"
+        " VALUES (%s, %s, %s, 'RUNNING', %s, %s)",
+        (datastack, version, epoch, expires_on, note),
+    )
 
-    Raises as `start` does.
-    """
-    stack = datastacks.lock(conn, run.datastack)
+
+def take_turn(conn: Connection, run: Run) -> bool:
+    """Let a run begin that waits for its turn; False where another run is not done yet."""
+    datastacks.lock(conn, run.datastack)
     if runs.making(conn, run.datastack) is not None:
         runs.touch(conn, run.run_id)
         return False
-    turns.renumber(conn, run, _following(conn, run.datastack, None))
-    _begin(conn, run, stack)
+    turns.renumber(conn, run, _latest(conn, run.datastack)[0] + 1)
+    _begin(conn, run)
     return True
 
 
-def _following(conn: Connection, datastack: str, ahead: Run | None) -> int:
-    """The number of the epoch after the newest one, or after that which a run before makes."""
-    if ahead is not None and ahead.epoch is not None:
-        return ahead.epoch + 1
-    return _latest(conn, datastack)[0] + 1
-
-
-def _begin(conn: Connection, run: Run, stack: Datastack) -> None:
-    """Settle the epoch that a run makes, in a locked datastack."""
-    graph = datastacks.open_graph(conn, stack.segmentation)
-    epoch, previous = _latest(conn, stack.name)
-    at = run.parameters.get("at")
-    moment = _moment(conn, times.parse_time(at) if at else None, previous, graph.settle)
-    if moment < graph.oldest_timestamp():
-        raise Invalid(
-            f"{moment.isoformat()} is before the segmentation began.",
-            f"It began at {graph.oldest_timestamp().isoformat()}.",
-        )
-    _settle(conn, stack.segmentation, moment, PACED_DEADLINE if run.is_paced else EDIT_DEADLINE)
-    try:
-        with conn.transaction():
-            runs.take_turn(
-                conn,
-                run.run_id,
-                epoch=epoch + 1,
-                time=moment,
-                previous=previous,
-                writers=writers.listed(conn),
-            )
-    except psycopg.errors.UniqueViolation:
-        raise _taken(conn, stack.name) from None
+def _begin(conn: Connection, run: Run) -> None:
+    """Open the epoch that a run makes; raises UniqueViolation where another run makes one."""
+    last, previous = _latest(conn, run.datastack)
+    runs.take_turn(conn, run.run_id, epoch=last + 1, previous=previous)
     conn.execute(
         "INSERT INTO matengine.epoch (datastack, epoch, time) VALUES (%s, %s, %s)",
-        (stack.name, epoch + 1, moment),
+        (run.datastack, last + 1, run.time),
     )
 
 
@@ -135,8 +128,8 @@ def _taken(conn: Connection, datastack: str) -> Conflict:
     """What to say where another run has the datastack."""
     row = conn.execute(
         "SELECT max(run_id) FROM matengine.run"
-        " WHERE datastack = %s AND status = 'running' AND epoch IS NOT NULL",
-        (datastack,),
+        " WHERE datastack = %s AND status = 'running' AND (epoch IS NOT NULL OR phase = %s)",
+        (datastack, runs.TURN),
     ).fetchone()
     run = row[0] if row and row[0] else "RUN"
     return Conflict(

@@ -89,6 +89,13 @@ def test_both_axes(api: Api) -> None:
     assert without_times(frozen) == api.expected(Axes(2, 1))
     assert api.expected(Axes(2, second)) == api.expected(2)
     api.post(f"version/2/table/{api.table}/query", {"segmentation": "nothing"}, 404)
+    for words, moment in ((("now", "live", 0), now), (("newest", "latest", -1), 2)):
+        right = api.expected(Axes(1, moment))
+        for word in words:
+            told = api.post(f"version/1/table/{api.table}/query", {"segmentation": word})
+            assert without_times(told) == right
+    for word in ("now", "0", "live"):
+        assert api.post(f"version/{word}/table/{api.table}/query", {}) == api.live(now)
     printed = CliRunner().invoke(
         cli,
         f"query {api.table} --version 2 --segmentation 1 --json"

@@ -15,6 +15,8 @@ from matengine.storage.connections import Connection
 
 # clocks of clients may be ahead of ours
 AHEAD = timedelta(seconds=60)
+_NOW = ("now", "live", "0")
+_NEWEST = (labels.NEWEST, "latest", "-1")
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,14 @@ class Moment:
 
 
 def read(text: str) -> model.Moment:
-    """What people write for a moment: a version's number or name, "newest", "now", or a time."""
-    if text == "now":
+    """What people write for a moment: a version's number or name, "newest", "now", or a time.
+
+    As in addresses, 0 is now and -1 is the newest version.
+    """
+    if text in _NOW:
         return times.now()
+    if text in _NEWEST:
+        return labels.NEWEST
     if text.isascii() and text.isdigit():
         return int(text)
     try:

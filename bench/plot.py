@@ -24,7 +24,8 @@ def draw(figures: Iterable[Figure], path: Path) -> None:
         raise Invalid("Nothing was measured at more than one size.", "Try: ./mat bench scaling")
     compared = [name for name, found in series.items() if found[0].stand_in is not None]
     kinds = [k for k in SHOWN if any(name.endswith(f": {k}") for name in compared)]
-    plt.rcParams["svg.hashsalt"] = "matengine"  # the same figures give the same file
+    # the same figures give the same file, a small one whose words are text
+    plt.rcParams |= {"svg.hashsalt": "matengine", "svg.fonttype": "none"}
     drawing, axes = plt.subplots(1, len(kinds), figsize=(3.6 * len(kinds), 3.4), squeeze=False)
     for kind, ax in zip(kinds, axes[0], strict=True):
         _panel(ax, kind, {n: series[n] for n in compared if n.endswith(f": {kind}")})

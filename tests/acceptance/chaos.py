@@ -60,7 +60,8 @@ SHOWN = 20  # differences
 class Wanted:
     """every_s: the mean time between two kills; pause_s: of a writer between two operations.
 
-    most_kills: no more when so many of each kind have hit a run; 0 for no end.
+    most_kills: no more when so many of each kind have hit a run; 0 for no end. rest_s: for up to so
+    long nothing is asked for between two workflows, and epochs are made by themselves.
     """
 
     workflows: int = 100
@@ -69,6 +70,7 @@ class Wanted:
     every_s: float = 5.0
     most_kills: int = 0
     pause_s: float = 0.2
+    rest_s: float = 0.0
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Outcome:
 
     wanted: Wanted
     workflows: int = 0
+    paced: int = 0  # epochs that nobody asked for
     failed: list[str] = field(default_factory=list)
     kills: dict[str, int] = field(default_factory=dict)
     kills_during_runs: dict[str, int] = field(default_factory=dict)
@@ -115,7 +118,10 @@ class Chaos:
     def execute(self) -> Outcome:
         begun = time.monotonic()
         prepare_environment(
-            self.wanted.seed, self.wanted.pause_s, max(100, self.wanted.rows // 100)
+            self.wanted.seed,
+            self.wanted.pause_s,
+            max(100, self.wanted.rows // 100),
+            paced=self.wanted.rest_s > 0,
         )
         try:
             self._prepare()
@@ -151,6 +157,7 @@ class Chaos:
     # a workflow
 
     def _workflow(self) -> None:
+        time.sleep(self.dice.uniform(0, self.wanted.rest_s))
         asked = time.time()
         run_id = self.persist(self._begin)
         answered = time.time()
@@ -243,6 +250,7 @@ class Chaos:
         if len(self.found.failed) > failed:
             self._differ(f"a run without kills failed: {self.found.failed[-1]}")
         known = self.persist(facts)
+        self.found.paced = self.persist(_count_paced)
         for version, published in self.digests.items():
             self.say(f"looking at version {version} again")
             self._check_again(known, version, published)
@@ -305,6 +313,14 @@ class Chaos:
             self.say(f"DIFFERENCE: {words}")
 
 
+def _count_paced(conn: Connection) -> int:
+    """The epochs that were made by themselves."""
+    (count,) = conn.execute(
+        "SELECT count(*) FROM matengine.run WHERE parameters ? 'paced' AND status = 'done'"
+    ).fetchone() or (0,)
+    return int(count)
+
+
 def chaos(wanted: Wanted, say: Callable[[str], None] = print) -> Outcome:
     """Run it; `say` gets a line for each workflow and each difference."""
     with tempfile.TemporaryDirectory(prefix="matengine-chaos-") as place:
@@ -344,6 +360,7 @@ def table_of(found: Outcome) -> Table:
     lines = {
         "workflows done": found.workflows,
         "workflows failed cleanly": len(found.failed),
+        "epochs that nobody asked for": found.paced,
         **{
             f"SIGKILL to a {kind}": f"{found.kills[kind]}, in a run {found.kills_during_runs[kind]}"
             for kind in KINDS

@@ -211,11 +211,12 @@ class Killer(threading.Thread):
             self.join()
 
 
-def prepare_environment(seed: int, pause_s: float, block: int) -> None:
+def prepare_environment(seed: int, pause_s: float, block: int, *, paced: bool = False) -> None:
     """What the processes are told beside where the servers are."""
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")])
     )
     os.environ |= {"CHAOS_SEED": str(seed), "CHAOS_PAUSE_S": str(pause_s)}
     os.environ["BRISK_BLOCK"] = str(block)
+    os.environ["MATENGINE_PACE"] = "least=1s most=1s" if paced else "off"
     sys.path[:0] = [str(HERE)]

@@ -4,8 +4,10 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from psycopg import sql
@@ -189,3 +191,92 @@ def test_a_table_that_no_epoch_has_is_told_once_until_it_changes(killable: Killa
     rows_after, roots_after, made = told()
     assert (rows_after, made) == (2, 1)
     assert roots_after != roots_before
+
+
+def test_what_was_said_of_a_moment_stays_whatever_comes_too_late(killable: Killable) -> None:
+    """Rows that are written, ended or removed late, before and after epochs take that up."""
+    pair = killable.pair
+
+    def told(at: datetime) -> list[dict[str, Any]]:
+        found = answer.ask(pair.conn, pair.name, at, Query(pair.table)).to_pylist()
+        pair.conn.commit()
+        return found
+
+    doomed = [pair.put(pair.clock()) for _ in range(4)]
+    pair.epoch(publish=False)
+    before = pair.clock()
+    moments = [pair.clock()]
+    pair.merge(3, 40)
+    pair.insert([(4, 5, 6), (7, 8, 9), (1, 1, 1)], 2.5)
+    pair.erase(doomed[0])
+    pair.end(doomed[1], pair.clock())
+    moments.append(pair.clock())
+    pair.split(5)
+    pair.insert([(6, 5, 4), (9, 8, 7), (1, 1, 1)], None)
+    right = [told(at) for at in moments]
+    ids = [{row["id"] for row in rows} for rows in right]
+    assert [doomed[0] in found for found in ids] == [True, False]
+    pair.epoch(publish=False)
+    assert [told(at) for at in moments] == right
+
+    pair.put(before - timedelta(hours=1))
+    pair.put(before)
+    pair.end(doomed[2], moments[0] - timedelta(milliseconds=1))
+    pair.erase(doomed[3])
+    assert [told(at) for at in moments] == right
+    now = told(pair.clock())
+    assert {row["id"] for row in now}.isdisjoint(doomed)
+    killable.sweep(AT_ONCE)
+    assert [told(at) for at in moments] == right
+    pair.epoch(publish=False)
+    assert [told(at) for at in moments] == right
+    assert told(pair.clock()) == now
+    for row_id in doomed:
+        pair.forget(row_id)
+
+
+def test_moments_are_right_in_whatever_order_they_are_asked_for(
+    killable: Killable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One table goes on from moment to moment; those in between, and worn ones, are copied."""
+    pair, dice = killable.pair, random.Random(7)
+
+    def tables() -> int:
+        return sum(name.startswith(pair.table) for name in killable.overlays()[1])
+
+    moments = []
+    for _ in range(4):
+        pair.stir(dice, 2, 2)
+        moments.append(pair.clock())
+    killable.sweep(AT_ONCE)
+    for at in (moments[0], moments[3]):
+        pair.judge_live(at)
+    assert tables() == 1
+    for at in (moments[1], moments[2]):
+        pair.judge_live(at)
+    assert tables() == 2
+    pair.judge_axes(moments[3], moments[1])
+    monkeypatch.setattr(overlay, "MOST_PAST", -1_000_000)
+    for _ in range(3):
+        pair.stir(dice, 1, 3)
+        pair.judge_live(pair.clock())
+        pair.judge_axes(pair.clock(), moments[2])
+    assert tables() > 3
+    for at in dice.sample(moments, 4):
+        pair.judge_live(at)
+
+
+def test_many_who_ask_for_the_same_at_once_wait_for_one(killable: Killable) -> None:
+    pair = killable.pair
+    pair.stir(random.Random(11), 3)
+    at = pair.clock()
+    killable.sweep(AT_ONCE)
+
+    def rows_then(_: int) -> int:
+        with connections.open_connection(conninfo_of(pair.conn)) as conn:
+            return answer.ask(conn, pair.name, at, Query(pair.table)).num_rows
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(rows_then, range(6)))) == 1
+    assert pair.conn.execute("SELECT count(*) FROM matengine.overlay").fetchone() == (1,)
+    pair.conn.commit()

@@ -31,7 +31,7 @@ from matengine.storage.names import joined
 RETRY = timedelta(seconds=5)
 # overlays that nobody has asked for since so long are dropped
 UNUSED = timedelta(minutes=10)
-# a table with more rows of the past than so many, and three for each of its own, is made anew
+# a table with so many rows of the past, and three more for each of its own, is made anew
 MOST_PAST = 20_000
 
 
@@ -152,5 +152,5 @@ def _make(
 
 def _goes_on(conn: Connection, before: State) -> bool:
     """Whether a state may be followed by another in its table."""
-    worn = before.past > MOST_PAST and before.past > 3 * before.size
+    worn = before.past > MOST_PAST + 3 * before.size
     return not worn and states.is_last(conn, before)

@@ -15,7 +15,7 @@ import pytest
 import requests
 from client_calls import Call, ask, methods
 from matrix_calls import by_the_client, joins, live_joins, synapses
-from matrix_code import edit_code, graph_code
+from matrix_code import any_time_code, edit_code, graph_code
 from matrix_world import (
     ABOUT,
     END,
@@ -29,6 +29,7 @@ from matrix_world import (
     N,
     S,
     Setting,
+    heirs,
     pages,
     some_filters,
     view_rows,
@@ -141,50 +142,18 @@ def test_rows_at_any_time(setting: Setting) -> None:
     gone = next(
         root
         for root in of_first[~graph.is_latest(of_first, V2)].tolist()
-        if _heirs(setting, root, V2) and not graph.is_latest([root], LATER)[0]
+        if heirs(setting, root, V2) and not graph.is_latest([root], LATER)[0]
     )
     told = setting.run(
         calls,
-        f"""
-V1, LATER = {V1!r}, {LATER!r}
-now = m.live_live_query("synapses", datetime.datetime.now(datetime.timezone.utc))
-found["now"] = now["id"].tolist(), now["pre_pt_root_id"].tolist(), len(now["pre_pt_position"][0])
-first = m.live_live_query("synapses", {start!r}, split_positions=True)
-then = m.live_live_query("synapses", LATER, split_positions=True)
-found["first"] = len(first), first.dtypes.astype(str).to_dict() == then.dtypes.astype(str).to_dict()
-gone = {{"synapses": {{"pre_pt_root_id": [GONE]}}}}
-invalid = m.live_live_query("synapses", LATER, filter_in_dict=gone, allow_invalid_root_ids=True)
-found["invalid"] = len(invalid), status(
-    lambda: m.live_live_query("synapses", LATER, filter_in_dict=gone))
-m.session.params = {{"translate_root_ids": "true"}}
-found["translated"] = m.live_live_query("synapses", LATER, filter_in_dict=gone)["id"].tolist()
-found["of a version"] = m.query_table("synapses", materialization_version=2,
-    filter_in_dict=gone["synapses"])["id"].tolist()
-m.session.params = {{}}
-known = m.live_live_query("synapses", LATER, allow_missing_lookups=True,
-    allow_invalid_root_ids=True, metadata=False, log_warning=False,
-    datastack_name=client.datastack_name)
-found["later"] = known["id"].tolist()
-found["naive"] = m.live_live_query("synapses", V1.replace(tzinfo=None))["id"].tolist()
-found["live attrs"] = m.live_live_query("synapses", LATER, desired_resolution=[8, 8, 8]).attrs
-found["mapped"] = m.map_filters(
-    [{{"pre_pt_root_id": [int(client.chunkedgraph.get_roots([SV], timestamp=LATER)[0])]}}, None],
-    LATER, V1)
-found["wrong"] = [status(call) for call in (
-    lambda: m.live_live_query("synapses", datetime.datetime(2100, 1, 1)),
-    lambda: m.live_live_query("synapses", {start - timedelta(milliseconds=1)!r}),
-    lambda: m.live_live_query("nothing", LATER),
-    lambda: m.live_live_query("synapses", LATER, filter_in_dict={{"synapses": {{"idd": [1]}}}}),
-    lambda: m.live_live_query("synapses", LATER, joins=[["synapses", "id", "nothing", "id"]]),
-)]
-""".replace("SV", str(_supervoxel(setting, LATER))).replace("GONE", str(gone)),
+        any_time_code(start, gone, _supervoxel(setting, LATER)),
     )
     end = setting.table(S, END)
     assert told["now"] == [[r["id"] for r in end], [r["pre_pt_root_id"] for r in end], 3]
     assert told["first"] == [len(setting.table(S, start)), True]
     assert told["invalid"] == [0, 400]
-    assert told["translated"] == _heirs(setting, gone, LATER)
-    assert told["of a version"] == _heirs(setting, gone, V2) != []
+    assert told["translated"] == heirs(setting, gone, LATER)
+    assert told["of a version"] == heirs(setting, gone, V2) != []
     assert told["later"] == [row["id"] for row in setting.table(S, LATER)]
     assert told["naive"] == [row["id"] for row in setting.table(S, V1)]
     assert told["live attrs"]["dataframe_resolution"] == [8, 8, 8]
@@ -194,12 +163,6 @@ found["wrong"] = [status(call) for call in (
     filters, _ = told["mapped"]
     assert sorted(map(int, filters[0]["pre_pt_root_id"])) == sorted(past)
     assert filters[1] is None
-
-
-def _heirs(setting: Setting, root: int, at: datetime) -> list[int]:
-    """The synapses of the roots that are in the place of a root."""
-    instead = setting.truth.graph.latest_ids([root], at)[root]
-    return [row["id"] for row in setting.table(S, at) if row["pre_pt_root_id"] in instead]
 
 
 def _supervoxel(setting: Setting, at: datetime) -> int:

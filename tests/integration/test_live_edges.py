@@ -3,99 +3,45 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from flask.testing import FlaskClient
-from live_world import MS, LiveWorld, Rows, live_world
+from live_api import (
+    Counted,
+    LiveApi,
+    assert_same,
+    having,
+    ids,
+    live_api,
+    notes_with_synapses,
+    on_cells,
+    root_ids,
+    synapses_on_cells,
+)
+from live_world import MS
 from small_world import START, Pair
 from test_graph_client import Gunicorn
 from werkzeug.test import TestResponse
 
-from matengine.api.app import create_app
 from matengine.engine import datastacks
 from matengine.engine.query.live import overlay
 from matengine.engine.query.live import rows as live_rows
 from matengine.segmentation.chunkedgraph.client import HttpGraph
 from matengine.segmentation.chunkedgraph.local import LocalGraph
-from matengine.storage import pools
 
 # columns of the view of synapses that a test makes
 VIEW = {"row_id": "id", "to_root": "post_pt_root_id"}
 
 
-@dataclass
-class Api:
-    world: LiveWorld
-    client: FlaskClient
-
-    @property
-    def table(self) -> str:
-        return self.world.synapses
-
-    @property
-    def times(self) -> list[datetime]:
-        """Before, between and after versions."""
-        return [self.world.early, self.world.between, self.world.now]
-
-    def post(
-        self, at: datetime | str, table: str = "", code: int = 200, stack: str = "", **given: Any
-    ) -> TestResponse:
-        """Keys of the body are given as they are, arguments of the address in `arguments`."""
-        when = at if isinstance(at, str) else at.isoformat()
-        arguments = {"return_pyarrow": "false"} | given.pop("arguments", {})
-        found = self.client.post(
-            f"/materialize/api/v3/datastack/{stack or self.world.pair.name}/query",
-            json={"table": table or self.table, "timestamp": when} | given,
-            query_string=arguments,
-        )
-        assert found.status_code == code, found.text
-        return found
-
-    def rows(self, at: datetime | str, table: str = "", **given: Any) -> Rows:
-        found = self.post(at, table, **given).json
-        assert isinstance(found, list)
-        return found
-
-    def truth(self, at: datetime, table: str = "") -> Rows:
-        return self.world.truth(table or self.table, at)
-
-
 @pytest.fixture(scope="module")
-def api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        live_world(server_url, tmp_path_factory.mktemp("volume")) as world,
-    ):
-        patch.setenv("MATENGINE_DATABASE_URL", server_url)
-        yield Api(world, create_app().test_client())
-        pools.close_all()
+def api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    with live_api(server_url, tmp_path_factory.mktemp("volume")) as served:
+        yield served
 
 
-def ids(rows: Rows) -> list[int]:
-    return [row["id"] for row in rows]
-
-
-def assert_same(found: Rows, truth: Rows) -> None:
-    """The same rows in the same order, with all that the truth says of them."""
-    assert ids(found) == ids(truth)
-    for row, true in zip(found, truth, strict=True):
-        assert {name: row[name] for name in true} == true
-
-
-def having(rows: Rows, column: str, *values: Any) -> Rows:
-    return [row for row in rows if row[column] in values]
-
-
-def root_ids(rows: Rows, column: str) -> list[int]:
-    return sorted({row[column] for row in rows} - {0})
-
-
-def test_the_world_changes_as_the_tests_need(api: Api) -> None:
+def test_the_world_changes_as_the_tests_need(api: LiveApi) -> None:
     for at, version in zip(api.times, (api.world.first, *[api.world.second] * 2), strict=True):
         then, shown = api.truth(version), api.truth(at)
         assert set(ids(then)) - set(ids(shown))
@@ -106,7 +52,7 @@ def test_the_world_changes_as_the_tests_need(api: Api) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_limit_counts_rows_that_match_at_the_time(api: Api, number: int) -> None:
+def test_a_limit_counts_rows_that_match_at_the_time(api: LiveApi, number: int) -> None:
     """Rows that a version has in place of the root must not use the limit up."""
     at = api.times[number]
     base = [api.world.first, api.world.first, api.world.second][number]
@@ -126,7 +72,7 @@ def test_a_limit_counts_rows_that_match_at_the_time(api: Api, number: int) -> No
     assert crowded
 
 
-def test_pages_of_changed_rows_are_the_whole(api: Api) -> None:
+def test_pages_of_changed_rows_are_the_whole(api: LiveApi) -> None:
     """Rows that were deleted must not come back with an offset."""
     for at in api.times:
         truth = api.truth(at)
@@ -136,7 +82,7 @@ def test_pages_of_changed_rows_are_the_whole(api: Api) -> None:
     assert_same(api.rows(api.world.now, offset=1), api.truth(api.world.now)[1:])
 
 
-def test_at_the_time_of_a_version_it_is_the_version(api: Api) -> None:
+def test_at_the_time_of_a_version_it_is_the_version(api: LiveApi) -> None:
     for number, at in enumerate((api.world.first, api.world.second), 1):
         frozen = api.client.post(
             f"/materialize/api/v3/datastack/{api.world.pair.name}/version/{number}"
@@ -148,7 +94,7 @@ def test_at_the_time_of_a_version_it_is_the_version(api: Api) -> None:
         assert live.headers["ETag"] == frozen.headers["ETag"]
 
 
-def test_a_row_made_just_at_the_time_of_a_version_is_there_once(api: Api) -> None:
+def test_a_row_made_just_at_the_time_of_a_version_is_there_once(api: LiveApi) -> None:
     world = api.world
     wanted = {api.table: {"id": [world.on_time, world.too_late, world.ended]}}
 
@@ -162,7 +108,7 @@ def test_a_row_made_just_at_the_time_of_a_version_is_there_once(api: Api) -> Non
         assert found(at) == ids(having(api.truth(at), "id", *wanted[api.table]["id"]))
 
 
-def test_offsets_of_times_count(api: Api) -> None:
+def test_offsets_of_times_count(api: LiveApi) -> None:
     for at in (api.world.first - MS, *api.times):
         for hours in (-8, 5.5, 14):
             zone = timezone(timedelta(hours=hours))
@@ -170,7 +116,7 @@ def test_offsets_of_times_count(api: Api) -> None:
 
 
 @pytest.mark.parametrize("allowed", ["true", "false"])
-def test_rows_that_nobody_has_looked_up_are_looked_up(api: Api, allowed: str) -> None:
+def test_rows_that_nobody_has_looked_up_are_looked_up(api: LiveApi, allowed: str) -> None:
     pair = api.world.pair
     row_id = pair.put(pair.clock(), points=((1, 2, 2), (-5, 0, 0), (1, 1, 1)))
     (found,) = api.rows(
@@ -183,16 +129,7 @@ def test_rows_that_nobody_has_looked_up_are_looked_up(api: Api, allowed: str) ->
     assert found["post_pt_root_id"] == 0  # outside
 
 
-def notes_with_synapses(api: Api, at: datetime) -> Rows:
-    synapses = {row["id"]: row for row in api.truth(at)}
-    return [
-        note | {"pre_pt_root_id": synapses[note["target_id"]]["pre_pt_root_id"]}
-        for note in api.truth(at, api.world.notes)
-        if note["target_id"] in synapses
-    ]
-
-
-def test_changes_of_a_joined_table_are_seen(api: Api) -> None:
+def test_changes_of_a_joined_table_are_seen(api: LiveApi) -> None:
     world = api.world
     joined = {
         "join_tables": [[world.notes, "target_id", api.table, "id"]],
@@ -209,27 +146,7 @@ def test_changes_of_a_joined_table_are_seen(api: Api) -> None:
     assert any(row["id"] in kept and row["id"] not in ids(now) for row in then)
 
 
-def synapses_on_cells(api: Api, at: datetime) -> Rows:
-    cells = api.truth(at, api.world.cells)
-    return [
-        row | {"cell_type": cell["cell_type"], "cell": cell["id"]}
-        for row in api.truth(at)
-        for cell in cells
-        if row["post_pt_root_id"] and row["post_pt_root_id"] == cell["pt_root_id"]
-    ]
-
-
-def on_cells(api: Api) -> dict[str, Any]:
-    return {
-        "join_tables": [[api.table, "post_pt_root_id", api.world.cells, "pt_root_id"]],
-        "select_columns": {
-            api.table: ["id", "pre_pt_root_id", "size"],
-            api.world.cells: ["cell_type"],
-        },
-    }
-
-
-def test_filters_on_two_tables_hold_together_in_any_order(api: Api) -> None:
+def test_filters_on_two_tables_hold_together_in_any_order(api: LiveApi) -> None:
     for at in api.times:
         every = synapses_on_cells(api, at)
         found = api.rows(at, **on_cells(api))
@@ -246,7 +163,7 @@ def test_filters_on_two_tables_hold_together_in_any_order(api: Api) -> None:
             assert ids(api.rows(at, limit=1, **asked)) == ids(right[:1])
 
 
-def test_roots_are_compared_by_size(api: Api) -> None:
+def test_roots_are_compared_by_size(api: LiveApi) -> None:
     for at in api.times:
         truth = api.truth(at)
         roots = root_ids(truth, "post_pt_root_id")
@@ -267,7 +184,7 @@ def test_roots_are_compared_by_size(api: Api) -> None:
 @pytest.mark.parametrize(
     "columns", [["size"], ["id"], ["post_pt_root_id"], ["size", "post_pt_root_id"], ["created"]]
 )
-def test_columns_are_selected_freely(api: Api, columns: list[str]) -> None:
+def test_columns_are_selected_freely(api: LiveApi, columns: list[str]) -> None:
     """Without ids, one alone, and without those that are filtered."""
     for at in api.times:
         truth = api.truth(at)
@@ -288,7 +205,7 @@ def test_columns_are_selected_freely(api: Api, columns: list[str]) -> None:
             }
 
 
-def test_invalid_roots_leave_other_filters_alone(api: Api) -> None:
+def test_invalid_roots_leave_other_filters_alone(api: LiveApi) -> None:
     for at, other in ((api.world.now, api.world.second), (api.world.early, api.world.first)):
         truth = api.truth(at)
         alive = root_ids(truth, "pre_pt_root_id")
@@ -308,7 +225,7 @@ def test_invalid_roots_leave_other_filters_alone(api: Api) -> None:
 TRANSLATED = {"translate_root_ids": "true"}
 
 
-def test_root_ids_of_another_time_stand_for_those_in_their_place(api: Api) -> None:
+def test_root_ids_of_another_time_stand_for_those_in_their_place(api: LiveApi) -> None:
     """On either side, in every filter that names them, of tables, joined ones and views."""
     world, column = api.world, "post_pt_root_id"
     graph = LocalGraph(world.pair.conn, world.pair.name)
@@ -366,7 +283,7 @@ def test_root_ids_of_another_time_stand_for_those_in_their_place(api: Api) -> No
             assert bool(free.json) is (asked is without)
 
 
-def test_root_ids_that_nobody_knows(api: Api) -> None:
+def test_root_ids_that_nobody_knows(api: LiveApi) -> None:
     wanted = {"filter_in_dict": {api.table: {"pre_pt_root_id": [7, 0, 2**63, -5]}}}
     free = {"allow_invalid_root_ids": "true"}
     for arguments in ({}, TRANSLATED):
@@ -378,7 +295,7 @@ def test_root_ids_that_nobody_knows(api: Api) -> None:
         assert "does not know the root id 7" in found.headers["Warning"]
 
 
-def test_versions_refuse_or_translate_root_ids_where_they_are_asked_to(api: Api) -> None:
+def test_versions_refuse_or_translate_root_ids_where_they_are_asked_to(api: LiveApi) -> None:
     """Unasked they are in no row, as clients of CAVE have it."""
     world, column = api.world, "pre_pt_root_id"
     graph = LocalGraph(world.pair.conn, world.pair.name)
@@ -413,7 +330,7 @@ def test_versions_refuse_or_translate_root_ids_where_they_are_asked_to(api: Api)
     assert again.status_code == 304
 
 
-def test_rows_that_wait_for_their_lookup(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_wait_for_their_lookup(api: LiveApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than one question looks up: refused only where the question says so."""
     pair = api.world.pair
     monkeypatch.setattr(live_rows, "MOST_LOOKUPS", 4)
@@ -434,7 +351,7 @@ def test_rows_that_wait_for_their_lookup(api: Api, monkeypatch: pytest.MonkeyPat
     assert_same(whole, having(api.truth(at), "id", *some))
 
 
-def test_not_in_leaves_rows_out_and_counts_count(api: Api) -> None:
+def test_not_in_leaves_rows_out_and_counts_count(api: LiveApi) -> None:
     for at in api.times:
         truth = api.truth(at)
         roots = root_ids(truth, "pre_pt_root_id")[::2]
@@ -449,7 +366,7 @@ def test_not_in_leaves_rows_out_and_counts_count(api: Api) -> None:
         assert every == [{"count": len(synapses_on_cells(api, at))}]
 
 
-def test_a_table_that_no_version_has(api: Api) -> None:
+def test_a_table_that_no_version_has(api: LiveApi) -> None:
     world = api.world
     truth = api.truth(world.now, world.young)
     assert len(truth) == 6
@@ -466,7 +383,7 @@ def test_a_table_that_no_version_has(api: Api) -> None:
     assert api.post(world.between, world.young).json == []
 
 
-def test_a_sample_of_a_table_that_no_version_has(api: Api) -> None:
+def test_a_sample_of_a_table_that_no_version_has(api: LiveApi) -> None:
     for table, size in ((api.world.young, 3), (api.table, 9)):
         arguments = {"random_sample": str(size)}
         found = api.rows(api.world.now, table, arguments=arguments)
@@ -476,7 +393,7 @@ def test_a_sample_of_a_table_that_no_version_has(api: Api) -> None:
         assert api.rows(api.world.now, table, arguments=arguments) == found
 
 
-def test_a_datastack_without_any_version(api: Api) -> None:
+def test_a_datastack_without_any_version(api: LiveApi) -> None:
     world = api.world
     with_none = Pair(world.pair.conn, world.pair.volume, neighbour=world.pair)
     for at in api.times:
@@ -487,7 +404,7 @@ def test_a_datastack_without_any_version(api: Api) -> None:
     assert len(api.rows(world.now, stack=with_none.name, limit=3, offset=2)) == 3
 
 
-def test_columns_are_the_same_whatever_is_behind(api: Api) -> None:
+def test_columns_are_the_same_whatever_is_behind(api: LiveApi) -> None:
     world = api.world
     times = [START, world.first, world.second, *api.times]
     for table in (api.table, world.notes, world.young):
@@ -499,7 +416,7 @@ def test_columns_are_the_same_whatever_is_behind(api: Api) -> None:
         assert schemas[0].names[:3] == ["id", "created", "valid"]
 
 
-def test_views_have_the_roots_of_the_time(api: Api) -> None:
+def test_views_have_the_roots_of_the_time(api: LiveApi) -> None:
     """Also where a root stands without its supervoxel."""
     made = {
         "table": api.table,
@@ -521,7 +438,7 @@ def test_views_have_the_roots_of_the_time(api: Api) -> None:
         assert some == [{"neuron": neuron, "inputs": right[neuron]}]
 
 
-def test_times_ahead_and_before_the_beginning_are_refused(api: Api) -> None:
+def test_times_ahead_and_before_the_beginning_are_refused(api: LiveApi) -> None:
     world, now = api.world, api.world.pair.clock()
     told = api.post(now + timedelta(days=1), code=400).json
     assert told is not None
@@ -544,7 +461,7 @@ def test_times_ahead_and_before_the_beginning_are_refused(api: Api) -> None:
     assert row["pre_pt_root_id"]
 
 
-def test_times_are_cut_to_milliseconds(api: Api) -> None:
+def test_times_are_cut_to_milliseconds(api: LiveApi) -> None:
     world = api.world
     for at in (world.between, world.now):
         for us in (0, 1, 999):
@@ -554,23 +471,8 @@ def test_times_are_cut_to_milliseconds(api: Api) -> None:
     assert ids(api.rows(world.first - timedelta(microseconds=1))) != ids(version)
 
 
-class Counted:
-    """A chunkedgraph, and how often it is asked."""
-
-    def __init__(self, graph: HttpGraph) -> None:
-        self.graph = graph
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        self.calls += callable(getattr(self.graph, name))
-        return getattr(self.graph, name)
-
-    def since(self, calls: int = 0, requests: int = 0) -> tuple[int, int]:
-        return self.calls - calls, self.graph.requests - requests
-
-
 def test_a_chunkedgraph_elsewhere_is_asked_little(
-    api: Api, server_url: str, monkeypatch: pytest.MonkeyPatch
+    api: LiveApi, server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many ids are filtered; and the answers are those that the embedded one gives."""
     world, conn = api.world, api.world.pair.conn

@@ -1,6 +1,8 @@
-"""The matrix of client calls: what client processes do to a chunkedgraph."""
+"""The matrix of client calls: what client processes do to a chunkedgraph, and at any time."""
 
-from matrix_world import END, PLACE, V1
+from datetime import datetime, timedelta
+
+from matrix_world import END, LATER, PLACE, V1
 
 
 def graph_code(every: list[int], old: int, new: int, gone: list[int], supervoxel: int) -> str:
@@ -104,5 +106,41 @@ found["refused"] = [status(call) for call in (
     lambda: c.do_merge([A, B], [[1, 1, 1], [2, 2, 2]]),
     lambda: c.do_merge([A, 77], [[1, 1, 1], [2, 2, 2]]),
     lambda: c.undo_operation(10_000),
+)]
+"""
+
+
+def any_time_code(start: datetime, gone: int, supervoxel: int) -> str:
+    """Edges of live queries: `start` is when the graph began, `gone` a root of V1, not of LATER."""
+    return f"""
+V1, LATER = {V1!r}, {LATER!r}
+now = m.live_live_query("synapses", datetime.datetime.now(datetime.timezone.utc))
+found["now"] = now["id"].tolist(), now["pre_pt_root_id"].tolist(), len(now["pre_pt_position"][0])
+first = m.live_live_query("synapses", {start!r}, split_positions=True)
+then = m.live_live_query("synapses", LATER, split_positions=True)
+found["first"] = len(first), first.dtypes.astype(str).to_dict() == then.dtypes.astype(str).to_dict()
+gone = {{"synapses": {{"pre_pt_root_id": [{gone}]}}}}
+invalid = m.live_live_query("synapses", LATER, filter_in_dict=gone, allow_invalid_root_ids=True)
+found["invalid"] = len(invalid), status(
+    lambda: m.live_live_query("synapses", LATER, filter_in_dict=gone))
+m.session.params = {{"translate_root_ids": "true"}}
+found["translated"] = m.live_live_query("synapses", LATER, filter_in_dict=gone)["id"].tolist()
+found["of a version"] = m.query_table("synapses", materialization_version=2,
+    filter_in_dict=gone["synapses"])["id"].tolist()
+m.session.params = {{}}
+known = m.live_live_query("synapses", LATER, allow_missing_lookups=True,
+    allow_invalid_root_ids=True, metadata=False, log_warning=False,
+    datastack_name=client.datastack_name)
+found["later"] = known["id"].tolist()
+found["naive"] = m.live_live_query("synapses", V1.replace(tzinfo=None))["id"].tolist()
+found["live attrs"] = m.live_live_query("synapses", LATER, desired_resolution=[8, 8, 8]).attrs
+root = int(c.get_roots([{supervoxel}], timestamp=LATER)[0])
+found["mapped"] = m.map_filters([{{"pre_pt_root_id": [root]}}, None], LATER, V1)
+found["wrong"] = [status(call) for call in (
+    lambda: m.live_live_query("synapses", datetime.datetime(2100, 1, 1)),
+    lambda: m.live_live_query("synapses", {start - timedelta(milliseconds=1)!r}),
+    lambda: m.live_live_query("nothing", LATER),
+    lambda: m.live_live_query("synapses", LATER, filter_in_dict={{"synapses": {{"idd": [1]}}}}),
+    lambda: m.live_live_query("synapses", LATER, joins=[["synapses", "id", "nothing", "id"]]),
 )]
 """

@@ -91,3 +91,9 @@ def view_rows(setting: Setting, at: datetime) -> list[dict[str, Any]]:
         {ours: row[theirs] for ours, theirs in names.items()}
         for row in answer(three, setting.truth.tables(at))
     ]
+
+
+def heirs(setting: Setting, root: int, at: datetime) -> list[int]:
+    """The synapses of the roots that are in the place of a root."""
+    instead = setting.truth.graph.latest_ids([root], at)[root]
+    return [row["id"] for row in setting.table(S, at) if row["pre_pt_root_id"] in instead]

@@ -43,9 +43,14 @@ class Stage:
         wall = [c.wall_s for c in costs]
         cpu = statistics.median(c.cpu_s for c in costs)
         note = f"CPU {cpu:.3f} s; slowest of {len(wall)}: {max(wall):.3f} s"
-        wal = statistics.median(c.wal_bytes for c in costs) / 1e6
+        wal, peak = (
+            statistics.median(getattr(c, what) for c in costs) / 1e6
+            for what in ("wal_bytes", "peak_client_bytes")
+        )
         if wal >= 0.1:
             note += f"; WAL {wal:.1f} MB"
+        if peak >= 100:
+            note += f"; peak {peak:.0f} MB"
         self.figures.append(
             Figure(f"graph: {name}", statistics.median(wall), None, "s", rows, note)
         )

@@ -63,7 +63,7 @@ def minimum_cut(
 
 def _contract(n: int, a: Index, b: Index, solid: Mask, sources: Index, sinks: Index) -> Index:
     """New node numbers: the sources are 0, the sinks 1, nodes joined by `solid` edges one."""
-    body = components(n, a[solid], b[solid])
+    body = components(n, a[solid], b[solid]) if solid.any() else np.arange(n)
     if np.intersect1d(body[sources], body[sinks]).size:
         raise Invalid(
             "The sources and sinks lie in pieces of one supervoxel, which no cut can part."

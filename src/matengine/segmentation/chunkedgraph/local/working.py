@@ -104,6 +104,11 @@ class WorkingSet:
     next_fragment: int
     log: Log = field(default_factory=Log)
 
+    def __post_init__(self) -> None:
+        n = len(self.supervoxels)
+        self._pairs = self.a * n + self.b  # rising, as edges are sorted
+        self._first_edge = np.searchsorted(self.a, np.arange(n + 1))
+
     def apply(self, change: Change) -> Outcome:
         """Play one operation; raises Invalid (before changing anything) where it is refused."""
         ends = np.searchsorted(self.supervoxels, change.ends)
@@ -243,15 +248,18 @@ class WorkingSet:
 
     def _inner_edges(self, members: Ids) -> Ids:
         """Numbers of the active edges of the members' objects."""
-        inside = np.zeros(len(self.supervoxels), bool)
-        inside[members] = True
-        return np.flatnonzero(self.active & inside[self.a])
+        first = self._first_edge[members]
+        count = self._first_edge[members + 1] - first
+        before = np.cumsum(count) - count
+        numbers: Ids = np.repeat(first - before, count) + np.arange(count.sum())
+        return numbers[self.active[numbers]]
 
     def _edge_numbers(self, edges: Ids) -> Ids:
         """Numbers of edges given by their supervoxels; the set holds all that operations name."""
-        n = len(self.supervoxels)
         wanted = np.searchsorted(self.supervoxels, edges)
-        found: Ids = np.searchsorted(self.a * n + self.b, wanted[:, 0] * n + wanted[:, 1])
+        found: Ids = np.searchsorted(
+            self._pairs, wanted[:, 0] * len(self.supervoxels) + wanted[:, 1]
+        )
         return found
 
     def _switch(self, numbers: Ids, on: bool, at_ms: int) -> None:

@@ -20,7 +20,7 @@ from matengine.api.materialize import runs as run_routes
 from matengine.engine.access import LOCAL, User
 from matengine.engine.annotations import rows
 from matengine.engine.runs import engine, runs
-from matengine.engine.versions import catalogue
+from matengine.engine.versions import catalogue, epoch
 from matengine.storage import pools
 from matengine.storage.connections import conninfo_of
 
@@ -249,6 +249,20 @@ def test_who_may(api: Api, as_user: Any) -> None:
     api.runs(code=403)
     as_user(LOCAL)
     api.finish(answer)
+
+
+def test_a_version_waits_for_an_epoch_that_nobody_asked_for(api: Api) -> None:
+    conn = api.story.conn
+    light = epoch.start(conn, api.name, "update_database", publish_version=False, paced=True)
+    while engine.advance(conn, light):
+        if runs.get(conn, light).phase != "wait":
+            break
+    begun = api.start("complete_workflow")
+    assert api.runs(f"/{begun['run_id']}")["phase"] == "turn"
+    assert begun["url"] in api.start("complete_workflow", 409)["hint"]
+    told = api.finish(begun)
+    assert told["version"] == catalogue.newest(conn, api.name).version
+    assert api.runs(f"/{light}")["status"] == "done"
 
 
 def test_the_pace_is_told_and_settled(api: Api) -> None:

@@ -23,6 +23,10 @@ CREATE TABLE matengine.pace (
 CREATE UNIQUE INDEX run_one_turn ON matengine.run (datastack)
   WHERE status = 'running' AND phase = 'turn';
 
+-- runs that make epochs are few among those that look up new annotations
+CREATE INDEX run_epochs ON matengine.run (datastack, run_id)
+  WHERE epoch IS NOT NULL OR phase = 'turn';
+
 -- epochs that were collected are many more in the end
 CREATE INDEX epoch_kept ON matengine.epoch (datastack, time)
   WHERE sealed IS NOT NULL AND collected IS NULL;

@@ -18,7 +18,7 @@ from matengine.box.postgres import PrivatePostgres
 from matengine.engine.annotations import rows as annotations
 from matengine.engine.annotations import tables
 from matengine.engine.query import answer
-from matengine.engine.query.live import overlay, rows
+from matengine.engine.query.live import differing, overlay, rows
 from matengine.engine.query.model import Query
 from matengine.engine.versions import dropping, garbage
 from matengine.errors import Gone, Unavailable
@@ -165,7 +165,9 @@ def test_an_epoch_that_goes_is_missed_by_plans_and_not_by_new_questions(killable
     pair.judge_live(now)
 
 
-def test_a_table_that_no_epoch_has_is_told_once_until_it_changes(killable: Killable) -> None:
+def test_a_table_that_no_epoch_has_is_told_once_until_it_changes(
+    killable: Killable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pair, conn = killable.pair, killable.pair.conn
     point = {"pt": {"position": [1, 2, 2]}, "cell_type": "MC", "classification_system": ""}
     tables.create_table(
@@ -181,6 +183,10 @@ def test_a_table_that_no_epoch_has_is_told_once_until_it_changes(killable: Killa
         return found.num_rows, set(found["pt_root_id"].to_pylist()), len(made)
 
     annotations.insert(conn, "young", [point])
+    with monkeypatch.context() as patch:
+        patch.setattr(differing, "MOST_WHOLE", 0)
+        with pytest.raises(Unavailable, match="No epoch has the table 'young'"):
+            told()
     rows_before, roots_before, made = told()
     assert (rows_before, made) == (1, 1)
     assert told() == (rows_before, roots_before, 1)

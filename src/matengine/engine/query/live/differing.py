@@ -9,9 +9,12 @@ from matengine.engine.query.live.base import Gulf
 from matengine.engine.query.live.states import State
 from matengine.engine.versions import layout, planner
 from matengine.engine.versions.layout import OPEN, Layout
+from matengine.errors import Unavailable
 from matengine.segmentation.chunkedgraph.protocol import Ids
 from matengine.storage.connections import Connection
 
+# rows of a table that no epoch has: they take 15 s of CPU a million, once
+MOST_WHOLE = 3_000_000
 # rows whose lookup has failed, or was too many for one question, that the next one tries again
 MOST_RETRIED = 5_000
 
@@ -29,10 +32,12 @@ def collect(
     """Make the temporary table `candidate` of the ids, until the transaction ends.
 
     gone: the roots that ended since what it is told from. retry: lookups that failed then, too.
+    Raises Unavailable for a large table that no epoch has.
     """
     conn.execute("CREATE TEMP TABLE candidate (id bigint PRIMARY KEY) ON COMMIT DROP")
     names = _names(datastack, table, gulf)
     if before is None and gulf.base is None:
+        _refuse_many(conn, table)
         _add(conn, _ALL, names)
         return
     planner.use_indexes(conn)
@@ -53,6 +58,17 @@ def collect(
                 _add(conn, _REROOTED, of_root)
             if before is not None:
                 _add(conn, _REROOTED_AGAIN, of_root)
+
+
+def _refuse_many(conn: Connection, table: Layout) -> None:
+    """Raise Unavailable where a whole table is too much for a question."""
+    limited = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS l")
+    row = conn.execute(limited.format(table.live, sql.Literal(MOST_WHOLE + 1))).fetchone()
+    if row and row[0] > MOST_WHOLE:
+        raise Unavailable(
+            f"No epoch has the table '{table.table}' yet, and it has more than {MOST_WHOLE} rows.",
+            "Make an epoch: matengine materialize.",
+        )
 
 
 def _names(datastack: str, table: Layout, gulf: Gulf) -> dict[str, sql.Composable]:

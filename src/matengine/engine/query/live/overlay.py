@@ -24,9 +24,12 @@ from matengine.engine.query.live.states import State
 from matengine.engine.query.moments import Moment
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
+from matengine.errors import Unavailable
 from matengine.storage.connections import Connection, conninfo_of, open_connection
 from matengine.storage.names import joined
 
+# how long one waits for another to make an overlay
+PATIENCE = "60s"
 # how long a state with roots that are not known counts as the latest word
 RETRY = timedelta(seconds=5)
 # overlays that nobody has asked for since so long are dropped
@@ -64,16 +67,27 @@ def at(conn: Connection, moment: Moment, table: Layout, segmentation: Segmentati
         gulf, state = look(conn, moment, table, graph, told)
     if state is None or _wants_retry(state) or state.idle > UNUSED / 4:
         with open_connection(conninfo_of(conn)) as own:
-            # one maker at a time; those who waited find what it made
-            own.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"overlay {table.name}",)
-            )
+            _wait_for_others(own, table)
             gulf, state = look(own, moment, table, graph, told)
             if state is None or _wants_retry(state) or not states.note(own, state):
                 state = _make(own, moment.datastack, table, gulf, segmentation, told)
             own.commit()
     epoch = gulf.base.epoch if gulf.base else None
     return Overlay(state.name, state.step, epoch, state.size, state.unresolved)
+
+
+def _wait_for_others(conn: Connection, table: Layout) -> None:
+    """One maker at a time; those who waited find what it made. Raises Unavailable in the end."""
+    conn.execute("SELECT set_config('lock_timeout', %s, true)", (PATIENCE,))
+    try:
+        conn.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"overlay {table.name}",)
+        )
+    except pg.LockNotAvailable:
+        raise Unavailable(
+            f"Rows of '{table.table}' are being prepared for somebody else.", "Ask again soon."
+        ) from None
+    conn.execute("SET LOCAL lock_timeout TO 0")
 
 
 def _wants_retry(state: State) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from matengine.errors import Conflict, Invalid, NotFound
 from matengine.segmentation.chunkedgraph import local
-from matengine.segmentation.chunkedgraph.local import LocalGraph
+from matengine.segmentation.chunkedgraph.local import LocalGraph, roots
 from matengine.times import parse_time
 
 START = parse_time("2026-01-01")
@@ -294,3 +294,28 @@ def test_an_edit_is_the_callers_to_commit(av: Any) -> None:
         LocalGraph(conn, "seg").merge([(A, C)])
     with av.connect() as conn:
         assert len(LocalGraph(conn, "seg").list_operations()) == 1
+
+
+def test_roots_are_the_same_in_blocks_together_and_one_by_one(
+    conn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of ids that come twice, and of such as the graph lacks or had not split yet."""
+    local.create(conn, "seg", start=START)
+    objects = (np.arange(200) + A).reshape(20, 10)
+    local.load_edges(conn, "seg", edges(objects[:, :-1].ravel(), objects[:, 1:].ravel()))
+    local.split(conn, "seg", [tuple(objects[3, 4:6])], at=START + SECOND)
+    local.merge(conn, "seg", [(objects[0, 0], objects[9, 0])], at=START + 2 * SECOND)
+    graph = LocalGraph(conn, "seg")
+    asked = np.random.default_rng(0).permutation(np.r_[objects.ravel(), objects[3], 0, 7, 1 << 60])
+    times = (START - MS, START, START + SECOND, START + 2 * SECOND)
+    together = {at: graph.roots(asked, at).tolist() for at in times}
+    for i in range(0, len(asked), 20):
+        assert graph.roots(asked[i : i + 1], times[-1]).tolist() == [together[times[-1]][i]]
+    monkeypatch.setattr(roots, "BLOCK_IDS", 7)
+    monkeypatch.setattr(roots, "MANY_IDS", 1)
+    conn.execute("SET enable_hashjoin = on")
+    for at, expected in together.items():
+        assert graph.roots(asked, at).tolist() == expected
+    assert len({*together[START]}) == 21  # with 0
+    assert len({*together[START + SECOND]}) == 22
+    assert conn.execute("SHOW enable_hashjoin").fetchone() == ("on",)

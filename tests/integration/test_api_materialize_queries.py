@@ -227,6 +227,7 @@ def test_long_answers_say_at_their_end_how_they_end(
 
 
 def test_an_answer_is_not_sent_for_ever(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "PIECE_BYTES", 1000)
     found = ask(api, f"version/1/table/{api.synapses}/query")
     pieces = found.iter_encoded()
     assert next(pieces)

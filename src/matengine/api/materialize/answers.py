@@ -66,7 +66,8 @@ def respond(datastack: str, at: At, query: Query, arguments: Arguments) -> Respo
         page.look_ahead()
         end = _end(asked, plan, page) if page.ended else {}
         response = _body(asked, plan, page, end)
-        response.call_on_close(held.pop_all().close)
+        if not page.ended:
+            response.call_on_close(held.pop_all().close)
     headers.describe(response, plan, asked.query, end)
     for text in [*_notices(plan), *_warnings(asked, plan, page, end)]:
         headers.warn(response, text)
@@ -95,22 +96,24 @@ def _capped(query: Query) -> Query:
 def _body(asked: Asked, plan: Plan, page: Page, end: dict[str, Any]) -> Response:
     """The rows, not read yet beyond those looked at ahead."""
     limits.bound_sending()
+    packed = False
     if asked.arguments.return_pyarrow:
+        kind = arrow_out.CONTENT_TYPE
         codec = arrow_out.codec_of(request.headers) if asked.arguments.ipc_compress else None
         told = {"names": plan.names, "total": plan.total} | _known(plan) | end
         pieces = arrow_out.write(
             page, plan.schema, codec=codec, told=told, end=lambda: end or _end(asked, plan, page)
         )
-        response = Response(_cut(pieces), content_type=arrow_out.CONTENT_TYPE)
     else:
-        pieces = json_out.write(page)
+        kind = json_out.CONTENT_TYPE
         packed = "gzip" in request.headers.get("Accept-Encoding", "").lower()
-        response = Response(
-            _cut(json_out.gzipped(pieces) if packed else pieces),
-            content_type=json_out.CONTENT_TYPE,
-        )
-        if packed:
-            response.headers["Content-Encoding"] = "gzip"
+        pieces = json_out.gzipped(json_out.write(page)) if packed else json_out.write(page)
+    whole = b"".join(pieces) if page.ended else None  # what is here already needs no chunks
+    response = Response(_cut(pieces if whole is None else iter([whole])), content_type=kind)
+    if whole is not None:
+        response.content_length = len(whole)
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
     response.vary.add("Accept-Encoding")
     return response
 
@@ -138,7 +141,7 @@ def _end(asked: Asked, plan: Plan, page: Page) -> dict[str, Any]:
     if asked.query.count or not page.full:
         return end
     cursor = asked.query.after
-    if plan.keys and page.last is not None:
+    if plan.shape and plan.shape.keys and page.last is not None:
         cursor = answer.cursor_of(plan, page.last)
     if _more(asked, plan, page, cursor):
         end |= {"truncated": True, "cursor": cursor}

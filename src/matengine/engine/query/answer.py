@@ -6,7 +6,6 @@ with answer.stream(conn, asked) as batches:
         ...
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,14 +23,10 @@ from matengine.engine.query import (
     missing,
     nearby,
     outdated,
-    selecting,
-    shaping,
     sources,
 )
-from matengine.engine.query.compose import Body
+from matengine.engine.query.compose import Body, Selection
 from matengine.engine.query.model import At, Query
-from matengine.engine.query.relation import Form, Relation
-from matengine.engine.query.selecting import Output
 from matengine.engine.query.shaping import Resolution, Shape
 from matengine.engine.query.sources import Sources
 from matengine.errors import Invalid
@@ -48,56 +43,90 @@ _LAST = b"matengine.last"
 class Plan:
     """What a query reads, and what its answer looks like.
 
-    statement: complete SQL with literal values. schema: of the rows, also where there are none.
-    names: by table, the columns of the answer by what the table calls them (of a position p: p_x,
-    p_y, p_z). resolution_nm: nm of a unit of the positions in the answer; None where it has none.
-    total: rows of the whole table, where nothing is filtered and the catalogue knows.
-    counting: the statement that counts the rows, of all pages. unpaged: what its cursors belong
-    to. shape: how what the statement reads becomes the answer's columns; None of a count. keys:
-    places of the columns that tell rows apart and order them, in the statement. asked: the query,
-    with the root ids that it is about in the end. roots: those that its filters name. translated:
-    by root id of another time, those in its place. told: what whoever asked is to know of the
-    answer. found: the moment and the tables.
+    asked: the query, with the root ids that it is about in the end. found: the moment and the
+    tables. body: the rows, and `plain` those without hints, which may change from page to page.
+    shape: what is read of them and becomes the answer's columns; None of a count. roots: ids that
+    the filters name. translated: by root id of another time, those in its place. told: what
+    whoever asked is to know of the answer.
     """
 
-    statement: sql.Composed
-    schema: pa.Schema
-    names: dict[str, dict[str, str]]
-    resolution_nm: Resolution | None
-    epoch: int | None
-    tables: tuple[str, ...]
-    total: int | None
-    counting: sql.Composed
-    unpaged: sql.Composed
-    shape: Shape | None
-    keys: tuple[int, ...]
     asked: Query
     found: Sources
+    body: Body
+    plain: Body
+    shape: Shape | None
     roots: tuple[int, ...] = ()
     translated: Mapping[int, Sequence[int]] = field(default_factory=dict)
     told: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows, also where there are none."""
+        return self.shape.schema if self.shape else COUNT
+
+    @property
+    def names(self) -> dict[str, dict[str, str]]:
+        """By table, the columns of the answer by what the table calls them.
+
+        Of a position p they are p_x, p_y, p_z.
+        """
+        return self.shape.names if self.shape else {}
+
+    @property
+    def resolution_nm(self) -> Resolution | None:
+        """Nm of a unit of the positions in the answer; None where it has none."""
+        return self.shape.resolution_nm if self.shape else None
+
+    @property
+    def epoch(self) -> int | None:
+        return self.found.moment.epoch
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """All annotation tables that are read."""
+        return tuple(self.found.tables)
+
+    @property
+    def total(self) -> int | None:
+        """Rows of the whole table, where nothing is filtered and the catalogue knows."""
+        query = self.asked
+        plain = not (query.joins or query.filters)
+        return self.found.relations[query.table].total if plain else None
+
+    @cached_property
+    def statement(self) -> sql.Composed:
+        """Complete SQL with literal values."""
+        if self.shape is None:
+            return self.counting
+        after = self.asked.after
+        keys = None if after is None else cursors.read(after, self.basis, len(self.shape.keys))
+        return self._selection.page(keys)
 
     @cached_property
     def text(self) -> str:
         """The statement as it is sent."""
         return self.statement.as_string(None)
 
+    @property
+    def counting(self) -> sql.Composed:
+        """The statement that counts the rows, of all pages."""
+        return compose.counting(self.body)
+
     @cached_property
     def basis(self) -> str:
         """What cursors belong to, whatever the page: the statement, and what is made of it."""
-        return f"{self.unpaged.as_string(None)} {self.names} {self.resolution_nm}"
+        assert self.shape is not None  # counts have no pages
+        every = (
+            self._selection
+            if self.body is self.plain
+            else compose.selecting(self.plain, self.shape.stored)
+        )
+        return f"{every.statement.as_string(None)} {self.names} {self.resolution_nm}"
 
     @cached_property
-    def shown_keys(self) -> tuple[int, ...] | None:
-        """The places of the keys among the columns of the answer; None where one is not shown."""
-        assert self.shape is not None  # counts have no keys
-        shown = {
-            (o.table, o.column.stored): place
-            for place, o in enumerate(self.shape.outputs)
-            if o.column.form is Form.PLAIN
-        }
-        found = [shown.get(self.shape.stored[key]) for key in self.keys]
-        return None if None in found else tuple(p for p in found if p is not None)
+    def _selection(self) -> Selection:
+        assert self.shape is not None  # it is no count
+        return compose.selecting(self.body, self.shape.stored)
 
 
 def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LOCAL) -> Plan:
@@ -110,47 +139,30 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
     the catalogue.
     """
     found = sources.resolve(conn, datastack, at, joins.names(query), user)
-    compose.counting(Body(query, found.relations))  # says what is wrong with filters and joins
+    plain = Body(query, found.relations)
+    plain.check()
     filters.check_patterns(conn, query.filters)
     if query.complete:
         missing.refuse(conn, datastack, found.relations)
     settled = outdated.settle(conn, datastack, found.moment.time, query, found.relations)
-    query = settled.query
-    plain = Body(query, found.relations)
+    if settled.query is not query:
+        query = settled.query
+        plain = Body(query, found.relations)
     hints = nearby.hints(conn, plain)
-    body = replace(plain, hints=hints) if hints else plain
-    counted = compose.counting(body)
-    outputs = selecting.outputs(query, found.relations)
-    resolution = _resolution(query, found.relations)
-    keys = [(table, compose.stored_key(body, table, key)) for table, key in body.keys]
-    shape = shaping.shape(outputs, keys, found.relations, resolution)
-    selection = compose.selecting(body, shape.stored)
+    shape = found.shape(query)
     notices = [found.moment.notice] if found.moment.notice else []
-    draft = Plan(
-        statement=counted,
-        schema=COUNT if query.count else pa.schema([_field(output) for output in outputs]),
-        names={} if query.count else _names(outputs, found.relations),
-        resolution_nm=resolution if any(o.column.point for o in outputs) else None,
-        epoch=found.moment.epoch,
-        tables=tuple(found.tables),
-        total=_total(query, found.relations),
-        counting=counted,
-        # hints may change from page to page
-        unpaged=compose.selecting(plain, shape.stored).statement if hints else selection.statement,
-        shape=None if query.count else shape,
-        keys=() if query.count else tuple(map(shape.stored.index, keys)),
-        asked=query,
-        found=found,
-        roots=tuple(outdated.roots_named(query.filters, found.relations)),
-        translated=settled.translated,
-        told=(*notices, *missing.told(found.relations), *settled.told),
+    made = Plan(
+        query,
+        found,
+        replace(plain, hints=hints) if hints else plain,
+        plain,
+        None if query.count else shape,
+        tuple(outdated.roots_named(query.filters, found.relations)),
+        settled.translated,
+        (*notices, *missing.told(found.relations), *settled.told),
     )
-    if query.count:
-        return draft
-    after = None
-    if query.after is not None:
-        after = cursors.read(query.after, draft.basis, len(draft.keys))
-    return replace(draft, statement=selection.page(after))
+    made.text  # noqa: B018 says what is wrong with the page
+    return made
 
 
 @contextmanager
@@ -177,7 +189,7 @@ def count(conn: Connection, plan: Plan, deadline_s: float = DEADLINE_S) -> int:
     """How many rows pass the filters, whatever limit, offset, cursor or sample there is."""
     if plan.total is not None:
         return plan.total
-    query = plan.counting.as_string(conn)
+    query = plan.counting.as_string(None)
     with arrow.stream(conninfo_of(conn), query, deadline_s) as reader:
         return int(reader.read_all()["count"][0].as_py())
 
@@ -193,10 +205,11 @@ def cursor_of(plan: Plan, batch: pa.RecordBatch) -> str:
     Raises Invalid for a batch without rows, and for one that was made anew from a batch that
     `stream` gave, where the ids are not selected.
     """
-    if not batch.num_rows or not plan.keys:
+    if not batch.num_rows or plan.shape is None or not plan.shape.keys:
         raise Invalid("There is no row to go on behind.")
-    if plan.shown_keys is not None:
-        key = tuple(batch.column(place)[-1].as_py() for place in plan.shown_keys)
+    shown = plan.shape.shown_keys
+    if shown is not None:
+        key = tuple(batch.column(place)[-1].as_py() for place in shown)
     else:
         rows, *noted = _noted(batch)
         key = tuple(noted)
@@ -210,8 +223,8 @@ def _shaped(batch: pa.RecordBatch, plan: Plan) -> pa.RecordBatch:
     if plan.shape is None:
         return batch.cast(plan.schema)
     schema = plan.schema
-    if batch.num_rows and plan.shown_keys is None:
-        last = [batch.num_rows, *(batch.column(place)[-1].as_py() for place in plan.keys)]
+    if batch.num_rows and plan.shape.shown_keys is None:
+        last = [batch.num_rows, *(batch.column(place)[-1].as_py() for place in plan.shape.keys)]
         schema = schema.with_metadata({_LAST: ",".join(map(str, last)).encode()})
     return pa.RecordBatch.from_arrays(plan.shape.columns(batch), schema=schema)
 
@@ -219,38 +232,3 @@ def _shaped(batch: pa.RecordBatch, plan: Plan) -> pa.RecordBatch:
 def _noted(batch: pa.RecordBatch) -> list[int]:
     noted = (batch.schema.metadata or {}).get(_LAST, b"0").decode()
     return [int(number) for number in noted.split(",")]
-
-
-def _field(output: Output) -> pa.Field:
-    return output.column.field.with_name(output.name)
-
-
-def _names(
-    outputs: Sequence[Output], relations: Mapping[str, Relation]
-) -> dict[str, dict[str, str]]:
-    names: dict[str, dict[str, str]] = {table: {} for table in relations}
-    for output in outputs:
-        names[output.table][output.column.name] = output.name
-    return names
-
-
-def _resolution(query: Query, relations: Mapping[str, Relation]) -> Resolution | None:
-    """What positions of the answer are given in: as asked, else as the first table has them."""
-    if query.resolution_nm is None:
-        return next((r.resolution_nm for r in relations.values() if r.resolution_nm), None)
-    try:
-        x, y, z = (float(number) for number in query.resolution_nm)
-    except (TypeError, ValueError):
-        raise Invalid("A resolution is three numbers in nm: x, y, z.") from None
-    if not all(math.isfinite(number) and number > 0 for number in (x, y, z)):
-        raise Invalid(f"A resolution must be above zero nm, not {x:g}, {y:g}, {z:g}.")
-    unknown = [r.name for r in relations.values() if r.resolution_nm is None and r.points]
-    if unknown:
-        raise Invalid(f"Nobody knows the resolution of the positions of '{unknown[0]}'.")
-    return x, y, z
-
-
-def _total(query: Query, relations: Mapping[str, Relation]) -> int | None:
-    if query.joins or query.filters:
-        return None
-    return relations[query.table].total

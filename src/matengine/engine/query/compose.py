@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import pyarrow as pa
 from psycopg import sql
 
 from matengine.engine.query import filters, joins, values
 from matengine.engine.query.model import Query
-from matengine.engine.query.relation import Relation
+from matengine.engine.query.relation import Relation, rendered
 from matengine.errors import Invalid
 
 _LARGEST = 2**63 - 1
@@ -39,9 +39,13 @@ class Body:
     def key(self, name: str, column: str) -> sql.Composable:
         return self.relations[name].key_column(column).raw(self.rows[name])
 
+    def check(self) -> None:
+        """Raise NotFound, Invalid for filters and joins that are not right."""
+        assert self.text
+
     @cached_property
     def text(self) -> sql.Composed:
-        """FROM and WHERE. Raises NotFound, Invalid for filters and joins that are not right."""
+        """FROM and WHERE; raises as `check`."""
         rows = self.rows
         conditions = [joins.condition(join, rows, self.relations) for join in self.query.joins]
         for asked in self.query.filters:
@@ -79,12 +83,12 @@ def selecting(body: Body, stored: Sequence[tuple[str, str]]) -> "Selection":
     """
     rows, query = body.rows, body.query
     places = {column: place for place, column in enumerate(stored)}
-    keys = [places[table, stored_key(body, table, column)] for table, column in body.keys]
-    listed = [
-        sql.SQL("{} AS {}").format(sql.Identifier(rows[table], column), _called(place))
-        for place, (table, column) in enumerate(stored)
+    keys = [
+        places[table, body.relations[table].key_column(column).stored]
+        for table, column in body.keys
     ]
-    statement = sql.SQL("SELECT {} ").format(sql.SQL(", ").join(listed)) + body.text
+    listed = _listed(tuple((rows[table], column) for table, column in stored))
+    statement = sql.SQL("SELECT {} ").format(listed) + body.text
     raw = [body.key(*key) for key in body.keys]
     sample = query.random_sample
     if sample is None:
@@ -104,9 +108,14 @@ def selecting(body: Body, stored: Sequence[tuple[str, str]]) -> "Selection":
     )
 
 
-def stored_key(body: Body, table: str, column: str) -> str:
-    """The source's column of a key."""
-    return body.relations[table].key_column(column).stored
+@lru_cache(maxsize=256)
+def _listed(columns: tuple[tuple[str, str], ...]) -> sql.SQL:
+    """Columns by (alias of a row, column), under names by their places."""
+    named = [
+        sql.SQL("{} AS {}").format(sql.Identifier(*column), _called(place))
+        for place, column in enumerate(columns)
+    ]
+    return rendered(sql.SQL(", ").join(named))
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def of_epoch(table: Layout, epoch: int, total: int | None = None) -> Relation:
     )
     return Relation(
         table.table,
-        source,
+        sql.Composed([rendered(source)]),
         tuple(_columns(table)),
         table.voxel_resolution_nm,
         tables=(table.table,),
@@ -159,6 +159,11 @@ def of_epoch(table: Layout, epoch: int, total: int | None = None) -> Relation:
         total=total,
         live=table.table,
     )
+
+
+def rendered(text: sql.Composable) -> sql.SQL:
+    """The same as plain text, which is not put together anew each time it is used."""
+    return sql.SQL(text.as_string(None))
 
 
 def _columns(table: Layout) -> Iterator[Column]:

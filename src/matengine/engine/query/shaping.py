@@ -4,16 +4,21 @@ The server sends columns as they are stored, each once: to pick coordinates, to 
 put 0 for NULL is cheaper here, where it is done for a whole batch at once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from matengine.engine.query import selecting
+from matengine.engine.query.model import Query
 from matengine.engine.query.relation import Form, Relation
 from matengine.engine.query.selecting import Output
+from matengine.errors import Invalid
 
 Resolution = tuple[float, float, float]
 Stored = tuple[str, str]
@@ -26,13 +31,31 @@ _POINT_BYTES = 24
 class Shape:
     """What is read, and what becomes of it.
 
-    stored: the columns that are read. outputs: those of the answer, with `factors` by which the
-    coordinates of each are scaled: multiplied by the first, then divided by the second.
+    stored: the columns that are read; keys: places of those that tell rows apart and order them.
+    outputs: the columns of the answer, `schema` as Arrow has them, with `factors` by which the
+    coordinates of each are scaled: multiplied by the first, then divided by the second. names: by
+    table, the columns of the answer by what the table calls them. resolution_nm: nm of a unit of
+    its positions; None where it has none.
     """
 
     stored: tuple[Stored, ...]
+    keys: tuple[int, ...]
     outputs: tuple[Output, ...]
     factors: tuple[tuple[float, float], ...]
+    schema: pa.Schema
+    names: dict[str, dict[str, str]]
+    resolution_nm: Resolution | None
+
+    @cached_property
+    def shown_keys(self) -> tuple[int, ...] | None:
+        """The places of the keys among the columns of the answer; None where one is not shown."""
+        shown = {
+            (o.table, o.column.stored): place
+            for place, o in enumerate(self.outputs)
+            if o.column.form is Form.PLAIN
+        }
+        found = [shown.get(self.stored[key]) for key in self.keys]
+        return None if None in found else tuple(p for p in found if p is not None)
 
     def columns(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """The columns of the answer that a batch makes."""
@@ -58,19 +81,54 @@ class Shape:
 _AXES = {Form.X: 0, Form.Y: 1, Form.Z: 2}
 
 
-def shape(
-    outputs: Sequence[Output],
-    keys: Iterable[Stored],
-    relations: Mapping[str, Relation],
-    wanted: Resolution | None,
-) -> Shape:
-    """What must be read for these columns and keys, with positions at a resolution."""
+def shape(query: Query, relations: Mapping[str, Relation]) -> Shape:
+    """What must be read for a query, with its positions as they are asked for.
+
+    Raises what `selecting.outputs` raises, and Invalid for a resolution that cannot be.
+    """
+    outputs = selecting.outputs(query, relations)
+    wanted = _resolution(query, relations)
     seen = [(o.table, o.column.stored) for o in outputs if o.column.form is not Form.TRUE]
+    keys = [
+        (table, relation.key_column(key).stored)
+        for table, relation in relations.items()
+        for key in relation.key
+    ]
+    stored = tuple(dict.fromkeys([*seen, *keys]))
     return Shape(
-        tuple(dict.fromkeys([*seen, *keys])),
+        stored,
+        tuple(map(stored.index, keys)),
         tuple(outputs),
         tuple(_factors(output, relations[output.table], wanted) for output in outputs),
+        pa.schema([output.column.field.with_name(output.name) for output in outputs]),
+        _names(outputs, relations),
+        wanted if any(o.column.point for o in outputs) else None,
     )
+
+
+def _names(
+    outputs: Sequence[Output], relations: Mapping[str, Relation]
+) -> dict[str, dict[str, str]]:
+    names: dict[str, dict[str, str]] = {table: {} for table in relations}
+    for output in outputs:
+        names[output.table][output.column.name] = output.name
+    return names
+
+
+def _resolution(query: Query, relations: Mapping[str, Relation]) -> Resolution | None:
+    """What positions of the answer are given in: as asked, else as the first table has them."""
+    if query.resolution_nm is None:
+        return next((r.resolution_nm for r in relations.values() if r.resolution_nm), None)
+    try:
+        x, y, z = (float(number) for number in query.resolution_nm)
+    except (TypeError, ValueError):
+        raise Invalid("A resolution is three numbers in nm: x, y, z.") from None
+    if not all(math.isfinite(number) and number > 0 for number in (x, y, z)):
+        raise Invalid(f"A resolution must be above zero nm, not {x:g}, {y:g}, {z:g}.")
+    unknown = [r.name for r in relations.values() if r.resolution_nm is None and r.points]
+    if unknown:
+        raise Invalid(f"Nobody knows the resolution of the positions of '{unknown[0]}'.")
+    return x, y, z
 
 
 def _factors(output: Output, relation: Relation, wanted: Resolution | None) -> tuple[float, float]:

@@ -1,23 +1,27 @@
 """From names to relations: the only way for users, so that every table is authorised."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matengine.engine import access
 from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.annotations.tables import TableMetadata
-from matengine.engine.query import moments, relation, remembered
+from matengine.engine.query import moments, relation, remembered, shaping
 from matengine.engine.query.live import relation as live
-from matengine.engine.query.model import At
+from matengine.engine.query.model import At, Query
 from matengine.engine.query.moments import Moment
 from matengine.engine.query.relation import Relation
+from matengine.engine.query.shaping import Shape
 from matengine.engine.query.views import catalogue, definition, finding
 from matengine.engine.query.views import relation as relation_of_view
 from matengine.engine.query.views.catalogue import View
 from matengine.engine.versions import layout
 from matengine.errors import NotFound, did_you_mean
 from matengine.storage.connections import Connection
+
+# of the same relations, asked for with other columns, names or resolutions
+MOST_SHAPES = 64
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,18 @@ class Sources:
     moment: Moment
     relations: dict[str, Relation]
     metadata: dict[str, TableMetadata]
+    shapes: dict[str, Shape] = field(default_factory=dict, compare=False, repr=False)
+
+    def shape(self, query: Query) -> Shape:
+        """What answers to a query about these relations look like; raises as `shaping.shape`."""
+        asked = (query.columns, query.suffixes, query.resolution_nm, query.with_supervoxels)
+        key = repr(asked)
+        known = self.shapes.get(key)
+        if known is None:
+            known = shaping.shape(query, self.relations)
+            if len(self.shapes) < MOST_SHAPES:
+                self.shapes[key] = known
+        return known
 
     @property
     def tables(self) -> list[str]:

@@ -2,12 +2,13 @@
 
 import json
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from commands import Command
-from small_world import Pair
+from small_world import START, Pair
 
 from matengine import times
 from matengine.engine.pacing import choice, facts, keeping, rule
@@ -165,16 +166,24 @@ def test_the_first_epoch_comes_by_itself(pair: Pair, monkeypatch: pytest.MonkeyP
 
 
 def test_after_a_version_of_the_past_others_may_follow(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, commands: Callable[[Pair], Command], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pair.delete(0)
-    pair.epoch(at=pair.clock())
-    pair.delete(1)
-    pair.stir(random.Random(1), rule.FEW, 0)
-    as_if(pair, rule.PAST - MINUTE, monkeypatch)
-    assert tick(pair) is None
-    as_if(pair, MINUTE, monkeypatch)
-    assert tick(pair) is not None
+    """Until somebody makes one of the present, or says that epochs shall come."""
+    young = Pair(pair.conn, pair.volume)
+    as_if(young, 2 * DAY, monkeypatch)
+    for day in (1, 2):
+        young.epoch(at=START + day * DAY)
+        assert tick(young) is None
+    assert standing(young).past
+    assert "of the past" in commands(young)("pace")[1]
+    settle(young, active=True)
+    assert tick(young) is not None
+    settle(young, active=None)
+    young.delete(0)
+    assert not standing(young).past
+    with pytest.raises(Invalid, match="not after the last epoch"):
+        young.begin(at=START + 3 * DAY)
+    young.conn.rollback()
 
 
 # in nobody's way

@@ -95,4 +95,6 @@ def _next(found: "Standing") -> str:
         return "a run is under way"
     if not found.pace.active:
         return "none"
+    if found.past:
+        return "after a version of the present, as the newest is of the past; or now, with --on"
     return "when something has changed" if found.due is None else console.iso(found.due)

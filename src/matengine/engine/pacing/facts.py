@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from psycopg import sql
 
 from matengine.engine import datastacks
+from matengine.engine.pacing import choice
 from matengine.engine.pacing.rule import FEW, Pace, Seen
 from matengine.engine.versions import layout, planner
 from matengine.engine.versions.layout import Layout
@@ -18,6 +19,8 @@ LOOK_REMOTE = timedelta(minutes=15)
 LOOK_LOCAL = timedelta(seconds=30)
 # Changes in the queue that are counted, and lookups that failed; beyond it makes no difference.
 _MOST = 100_000
+# An epoch of an earlier time than this before it was made is one of the past.
+_PAST = timedelta(hours=1)
 # Runs that are looked at for those that were in vain
 _RUNS = 20
 
@@ -63,7 +66,7 @@ def gather(conn: Connection, datastack: str, pace: Pace, *, look: bool = True) -
         pending=queued + ended,
         since=since,
         first=newest is None,
-        past=past,
+        past=past and "active" not in choice.settled(conn, datastack),
         took=took,
         tries=tries,
         tried=max(tried or since, since),
@@ -115,10 +118,10 @@ def _runs(
     """
     latest = conn.execute(
         "SELECT status, epoch, finished - started, finished,"
-        " parameters ->> 'at' IS NOT NULL FROM matengine.run"
+        " parameters ->> 'at' IS NOT NULL AND started - time > %s FROM matengine.run"
         " WHERE datastack = %s AND (epoch IS NOT NULL OR phase = 'turn') AND workflow <> 'compact'"
         " ORDER BY run_id DESC LIMIT %s",
-        (datastack, _RUNS),
+        (_PAST, datastack, _RUNS),
     ).fetchall()
     busy = conn.execute(
         "SELECT EXISTS (SELECT FROM matengine.run WHERE datastack = %s AND status = 'running'"

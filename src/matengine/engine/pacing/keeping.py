@@ -24,7 +24,8 @@ class Standing:
 
     epoch, time, made, rows: of the newest epoch; None and 0 where there is none. pending: rows that
     differ from it, about. due: when the next one is, as things stand. tries: in vain since.
-    busy: a run makes one. trouble: what keeps one from beginning.
+    past: none is due as the newest is of the past. busy: a run makes one. trouble: what keeps one
+    from beginning.
     """
 
     pace: Pace
@@ -36,6 +37,7 @@ class Standing:
     pending: int
     due: datetime | None
     tries: int
+    past: bool
     busy: bool
     trouble: str | None
 
@@ -101,6 +103,7 @@ def standing(conn: Connection, datastack: str) -> Standing:
         pending=found.seen.pending,
         due=rule.due(pace, found.seen),
         tries=found.seen.tries,
+        past=found.seen.past,
         busy=found.busy,
         trouble=row[0] if row else None,
     )

@@ -18,8 +18,6 @@ SHARE = 0.05
 FEW = 200
 # for so long a new datastack is left to those who make versions of its past
 FIRST = timedelta(minutes=10)
-# and so long after a version of the past, as others may follow: they are made in the order of time
-PAST = timedelta(hours=1)
 # doubling a wait more often than this is the same as the longest wait
 _DOUBLINGS = 20
 
@@ -58,8 +56,8 @@ class Seen:
 
     rows: of the newest epoch, in all tables; pending: those that differ from it by now, about.
     since: when it was made; where there is none (`first`), when the datastack was.
-    past: somebody made it of a time that had long gone by. took: what it took to make.
-    tries: in vain since; tried: the last time.
+    past: somebody made it of a time that had long gone by, and has not said that others shall come.
+    took: what it took to make. tries: in vain since; tried: the last time.
     """
 
     rows: int
@@ -75,18 +73,19 @@ class Seen:
 def due(pace: Pace, seen: Seen) -> datetime | None:
     """When the next epoch is due, as things stand; None where nothing has changed or it is off.
 
+    Nor is one due after one of the past: more versions of the past may follow, and edits of it, and
+    all are made in the order of time.
+
     Never sooner after the one before than `rest`, never later than `most`, unless tries were in
     vain: then it waits twice as long after each. More rows never make it later.
     """
-    if not pace.active or not seen.pending:
+    if not pace.active or seen.past or not seen.pending:
         return None
     least = rest(pace, seen.took)
     full = seen.pending / max(seen.rows * pace.target, FEW)
     wait = min(pace.most, least / min(full, 1.0))
     if seen.first:
         wait = max(wait, min(FIRST, pace.most))
-    if seen.past:
-        wait = max(wait, min(PAST, pace.most))
     moment = seen.since + wait
     if seen.tries and seen.tried:
         again = seen.tried + min(pace.most, least * 2 ** min(seen.tries, _DOUBLINGS))

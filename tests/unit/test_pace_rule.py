@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matengine.engine.pacing import choice
-from matengine.engine.pacing.rule import FEW, FIRST, PAST, SHARE, Pace, Seen, due, rest
+from matengine.engine.pacing.rule import FEW, FIRST, SHARE, Pace, Seen, due, rest
 from matengine.errors import Invalid
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -35,7 +35,6 @@ seen = st.builds(
     pending=st.integers(1, 10**9),
     since=st.just(NOW),
     first=st.booleans(),
-    past=st.booleans(),
     took=lengths(0, 1e5),
     tries=st.integers(0, 100),
     tried=st.none() | lengths(0, 1e6).map(lambda length: NOW + length),
@@ -46,6 +45,7 @@ seen = st.builds(
 def test_nothing_is_due_where_nothing_has_changed_or_it_is_off(pace: Pace, found: Seen) -> None:
     assert due(pace, replace(found, pending=0)) is None
     assert due(replace(pace, active=False), found) is None
+    assert due(pace, replace(found, past=True)) is None
     assert due(pace, found) is not None
 
 
@@ -85,9 +85,8 @@ def test_tries_in_vain_and_their_cost_make_it_no_sooner(
 def test_those_who_make_versions_of_the_past_are_given_time(pace: Pace, found: Seen) -> None:
     moment = due(pace, found)
     assert moment is not None
-    for wanted, length in ((found.first, FIRST), (found.past, PAST)):
-        if wanted:
-            assert moment >= NOW + min(length, pace.most)
+    if found.first:
+        assert moment >= NOW + min(FIRST, pace.most)
 
 
 @given(st.floats(0.001, 1000), st.integers(0, 10**8), lengths(0, 100))

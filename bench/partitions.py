@@ -11,6 +11,7 @@ from bench import synapses
 from bench.figure import Figure
 from bench.measure import Cost, cost
 from bench.place import Place
+from matengine.engine.versions import planner
 from matengine.storage import connections
 from matengine.storage.connections import Connection
 from matengine.storage.copy import copy_columns
@@ -91,5 +92,6 @@ def _close(conn: Connection, ids: list[int]) -> None:
     conn.execute(
         "CREATE TEMP TABLE gone ON COMMIT DROP AS SELECT unnest(%s::bigint[]) AS id", (ids,)
     )
-    conn.execute("ANALYZE gone; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off")
+    conn.execute("ANALYZE gone")
+    planner.use_indexes(conn)
     conn.execute("UPDATE parted p SET to_epoch = 2 FROM gone WHERE p.id = gone.id")

@@ -3,13 +3,14 @@
 SciPy's maximum flow takes 32-bit capacities only (larger ones overflow silently). Here
 capacities are 64-bit integers, and the flow is found in a few rounds of capacity scaling
 (Gabow 1985; Ahuja, Magnanti, Orlin, "Network Flows", 7.3): each round sends what fits into 32
-bits, then works on the residual graph with finer steps, until the step is one.
+bits, then works on the residual graph with finer steps, until the step is one. What has more room
+left than can be sent any more is merged between rounds, so later ones are small.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+from scipy.sparse.csgraph import breadth_first_order, connected_components, maximum_flow
 
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.local.components import components
@@ -50,9 +51,7 @@ def minimum_cut(
     inner = a == b
     count = int(node.max()) + 1
     capacity = _integers(np.where(inner, 0.0, np.nan_to_num(weights, posinf=0.0)))
-    residual = _residual(_symmetric(count, a[~inner], b[~inner], capacity[~inner]))
-    near = np.zeros(count, bool)
-    near[breadth_first_order(residual, _SOURCE, return_predecessors=False)] = True
+    near = _near_side(_symmetric(count, a[~inner], b[~inner], capacity[~inner]))
     # what is neither reached nor connected to the sinks was cut off for nothing
     loose = near[a] | near[b]
     parts = components(count, a[~loose], b[~loose])
@@ -68,13 +67,18 @@ def _contract(n: int, a: Index, b: Index, solid: Mask, sources: Index, sinks: In
         raise Invalid(
             "The sources and sinks lie in pieces of one supervoxel, which no cut can part."
         )
+    return _numbered(body, sources, sinks)
+
+
+def _numbered(body: Index, sources: Index, sinks: Index) -> Index:
+    """Bodies 0, 1, … numbered anew: that of the sources is 0, that of the sinks 1."""
     number = np.full(int(body.max()) + 1, -1, np.int64)
     number[body[sources]] = _SOURCE
     number[body[sinks]] = _SINK
     others = np.flatnonzero(number < 0)
     number[others] = 2 + np.arange(len(others))
-    contracted: Index = number[body]
-    return contracted
+    numbered: Index = number[body]
+    return numbered
 
 
 def _integers(weights: NDArray[np.float64]) -> Index:
@@ -89,14 +93,11 @@ def _symmetric(n: int, a: Index, b: Index, capacity: Index) -> csr_array:
     return csr_array(coo_array(both, shape=(n, n)))  # parallel edges add up
 
 
-def _residual(capacity: csr_array) -> csr_array:
-    """What a maximum flow from node 0 to node 1 leaves: int64, positive entries only."""
-    left = capacity
+def _near_side(capacity: csr_array) -> Mask:
+    """The nodes that a maximum flow from node 0 to node 1 leaves reachable from node 0."""
+    left, node = capacity, np.arange(capacity.shape[0])
     bound = int(min(left[[_SOURCE], :].sum(), left[:, [_SINK]].sum()))
-    while True:
-        left.eliminate_zeros()
-        if not bound:
-            return left
+    while bound:
         shift = max(0, bound.bit_length() - _ROUND_BITS)
         step = left.copy()
         step.data = (np.minimum(left.data, bound) >> shift).astype(np.int32)
@@ -108,6 +109,26 @@ def _residual(capacity: csr_array) -> csr_array:
         # no more fits through the cut that is full at this step
         room = left.data[np.repeat(near, np.diff(left.indptr)) & ~near[left.indices]].sum()
         bound = min(bound - (int(found.flow_value) << shift), int(room))
+        group, left = _merged(left, bound)
+        node = group[node]
+    near_side: Mask = _reached(left)[node]
+    return near_side
+
+
+def _merged(left: csr_array, bound: int) -> tuple[Index, csr_array]:
+    """The graph without what no cut of at most `bound` parts, and the new number of each node.
+
+    Nodes that reach each other by edges with more room than that are on one side of such a cut.
+    """
+    wide = left.copy()
+    wide.data = left.data > bound
+    wide.eliminate_zeros()
+    count, body = connected_components(wide, directed=True, connection="strong")
+    group = _numbered(body, np.array([_SOURCE]), np.array([_SINK]))
+    ends = left.tocoo()
+    a, b = group[ends.row], group[ends.col]
+    kept = a != b
+    return group, csr_array(coo_array((ends.data[kept], (a[kept], b[kept])), shape=(count,) * 2))
 
 
 def _reached(residual: csr_array) -> Mask:

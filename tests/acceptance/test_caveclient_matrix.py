@@ -30,7 +30,9 @@ from matrix_world import (
     S,
     Setting,
     heirs,
+    outdated_root,
     pages,
+    run_page,
     some_filters,
     view_rows,
 )
@@ -138,12 +140,7 @@ def test_rows_at_any_time(setting: Setting) -> None:
         calls |= by_the_client(when, at, setting)
     graph = setting.truth.graph
     start = graph.oldest_timestamp()
-    of_first = np.array(sorted({row["pre_pt_root_id"] for row in setting.table(S, V1)} - {0}))
-    gone = next(
-        root
-        for root in of_first[~graph.is_latest(of_first, V2)].tolist()
-        if heirs(setting, root, V2) and not graph.is_latest([root], LATER)[0]
-    )
+    gone = outdated_root(setting)
     told = setting.run(
         calls,
         any_time_code(start, gone, _supervoxel(setting, LATER)),
@@ -434,6 +431,12 @@ def _objects(setting: Setting, supervoxels: Any, at: datetime) -> dict[int, list
 def _iso(graph: Any, root: int) -> str:
     (ms,) = graph.root_timestamps(np.array([root], np.int64)).tolist()
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).isoformat()
+
+
+def test_our_own_client_does_as_its_page_says(setting: Setting) -> None:
+    named = run_page("client.md", setting)
+    assert named["types"].num_rows == len(setting.table(C, END))
+    assert named["typed"].column_names[-1] == "cell_type"
 
 
 def test_proofreading_shows_at_once(setting: Setting) -> None:

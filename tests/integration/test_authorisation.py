@@ -16,7 +16,7 @@ from matengine.engine.annotations import tables
 from matengine.storage import pools
 from matengine.times import now
 
-OWNER, FRIEND, STRANGER = (letter * 32 for letter in "abc")
+OWNER, FRIEND, STRANGER, READER = (letter * 32 for letter in "abcd")
 # the description of the interface, schemas, and whether the server is there
 OPEN = {"health", "schema", "openapi", "swagger"}
 OPEN_ROUTES = {
@@ -37,6 +37,7 @@ def api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
         OWNER: user(11, brain=["view", "edit"]),
         FRIEND: user(12, brain=["view", "edit"]),
         STRANGER: user(13, liver=["view", "edit"]),
+        READER: user(14, brain=["view"]),
     }
     with (
         served_story(server_url, tmp_path_factory.mktemp("volume")) as served,
@@ -218,6 +219,26 @@ def test_nor_does_a_misspelt_name_find_it(api: Api) -> None:
             hinted |= {(path, meant)} if meant in str(hints[0]["hint"]) else set()
     assert {meant for _, meant in hinted} == {api.synapses, "theirs", CELLS}
     assert len(hinted) > 10
+
+
+def test_views_are_made_and_dropped_by_those_who_may(api: Api) -> None:
+    """Made by editors who may read the tables, dropped by their makers; read by any reader."""
+    columns = [{"name": "id", "column": "id"}]
+    of_cells = {"definition": {"table": CELLS, "columns": columns}}
+    private = {"definition": {"table": api.synapses, "columns": columns}}
+    path = api.path("views/ours")
+
+    def code(token: str, method: str, body: Any = None, path: str = path) -> int:
+        return int(ask(api, token, method, path, body).status_code)
+
+    assert [code(t, "PUT", of_cells) for t in (READER, STRANGER)] == [403, 403]
+    assert code(FRIEND, "PUT", private) == 403
+    assert code(FRIEND, "PUT", of_cells) == 201
+    assert code(READER, "POST", {}, api.path("version/1/views/ours/query")) == 200
+    assert "ours" in ask(api, READER, "GET", api.path("version/1/views")).json
+    assert [code(t, "DELETE") for t in (READER, OWNER, STRANGER)] == [403, 403, 403]
+    assert code(FRIEND, "DELETE", path=api.path("views/theirs")) == 403
+    assert [code(FRIEND, "DELETE"), code(FRIEND, "DELETE")] == [200, 404]
 
 
 def test_nor_is_it_listed(api: Api) -> None:

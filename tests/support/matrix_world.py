@@ -1,9 +1,12 @@
 """The sample of the matrix of client calls: its moments, and questions that find something."""
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from client_calls import Call, run_calls
 from served import Served
 from truth import Truth
@@ -97,3 +100,28 @@ def heirs(setting: Setting, root: int, at: datetime) -> list[int]:
     """The synapses of the roots that are in the place of a root."""
     instead = setting.truth.graph.latest_ids([root], at)[root]
     return [row["id"] for row in setting.table(S, at) if row["pre_pt_root_id"] in instead]
+
+
+def outdated_root(setting: Setting) -> int:
+    """A root of V1 that later versions have not, but others with synapses in its place."""
+    graph = setting.truth.graph
+    roots = sorted({row["pre_pt_root_id"] for row in setting.table(S, V1)} - {0})
+    alive = graph.is_latest(roots, V2) | graph.is_latest(roots, LATER)
+    gone = np.array(roots)[~alive].tolist()
+    return next(root for root in gone if heirs(setting, root, V2))
+
+
+def run_page(name: str, setting: Setting) -> dict[str, Any]:
+    """Run the Python of a page of the documentation, up to its runs; gives what it named."""
+    page = Path(__file__).parents[2] / "docs" / name
+    text = page.read_text().partition("## Runs")[0]
+    code = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    for said, meant in (
+        ("http://localhost:8000", setting.server.url),
+        ('"sample"', repr(setting.server.datastack)),
+    ):
+        assert said in code
+        code = code.replace(said, meant)
+    named: dict[str, Any] = {}
+    exec(compile(code, str(page), "exec"), named)
+    return named

@@ -1,13 +1,18 @@
 """When a datastack's chunkedgraph began: no earlier time has roots."""
 
 from datetime import datetime
+from time import monotonic
 
 from matengine.engine import datastacks
 from matengine.errors import Invalid, MatengineError
 from matengine.storage.connections import Connection
 
+_Place = tuple[str, int, str, str]
 # by database and segmentation, as far as this process has asked: a graph begins once
-_KNOWN: dict[tuple[str, int, str, str], datetime] = {}
+_KNOWN: dict[_Place, datetime] = {}
+# until when, on the monotonic clock, a server that could not tell is not asked again
+_UNTOLD: dict[_Place, float] = {}
+_PATIENCE_S = 60.0
 
 
 def refuse_before(conn: Connection, datastack: str, segmentation: str, at: datetime) -> None:
@@ -19,12 +24,13 @@ def refuse_before(conn: Connection, datastack: str, segmentation: str, at: datet
     place = (conn.info.host, conn.info.port, conn.info.dbname, segmentation)
     if place in _KNOWN and at >= _KNOWN[place]:
         return
-    if _after_an_epoch(conn, datastack, at):
+    if _UNTOLD.get(place, 0.0) > monotonic() or _after_an_epoch(conn, datastack, at):
         return
     try:
         graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
         first = graph.oldest_timestamp()
     except MatengineError:
+        _UNTOLD[place] = monotonic() + _PATIENCE_S
         return
     _KNOWN[place] = first
     if at < first:

@@ -8,6 +8,7 @@ import pytest
 from looking import DATASTACK, VOLUME, Look, Site
 from playwright.sync_api import Page
 
+from matengine.engine.pacing import keeping
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.versions import catalogue, epoch, labels
 from matengine.engine.versions.catalogue import Version, VersionTable
@@ -110,6 +111,14 @@ def test_commands_name_the_box(look: Look, site: Site) -> None:
     box = f"--datastack {DATASTACK} --data '{site.settings.data}'"
     assert f"./mat query synapses {box}" in listed
     assert f"./mat materialize {box}" in listed
+
+
+def test_how_close_it_is_kept(look: Look, site: Site) -> None:
+    with connections.open_connection(connections.database_url(VOLUME)) as conn:
+        told = keeping.standing(conn, DATASTACK)
+    words = look.at(site).locator(".close").inner_text()
+    assert words.startswith("Last brought up to date ")
+    assert (f"about {told.pending:,} rows differ by now" in words) == (told.pending > 0)
 
 
 @pytest.fixture

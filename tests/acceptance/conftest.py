@@ -13,9 +13,8 @@ SHARED = CHECKOUT.parent / "shared"
 BUILDER = SHARED / "datasets" / "build.py"
 
 # without the packaged data there is nothing to build, so nothing to collect
-collect_ignore = (
-    [] if BUILDER.is_file() else ["test_real_graphs.py", "test_query_shapes.py", "test_example.py"]
-)
+_REAL = ("real_graphs", "snemi3d", "live_real")
+collect_ignore = [] if BUILDER.is_file() else [f"test_{name}.py" for name in _REAL]
 
 
 def _recipe() -> str:

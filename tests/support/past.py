@@ -108,22 +108,14 @@ class Past:
     def _lives(self, table: str, row: Mapping[str, Any], at: datetime) -> bool:
         """Whether a moment shows a row.
 
-        What the epoch before has not seen, because it was told too late, counts until the next
-        epoch, and for ever where that is the one which follows.
+        The next epoch settles it: what it has not seen was told too late for the moment.
         """
-        by_clock = _alive(row, at)
-        before = [epoch for epoch in self.epochs if epoch.time <= at]
-        if not before or table not in before[-1].shown:
-            return by_clock
-        base = before[-1]
-        told = row["id"] in base.shown[table]
-        if base.time == at or told == _alive(row, base.time):
-            return told if base.time == at else by_clock
-        if not _alive(row, at) ^ told:
-            return told
-        later = [e for e in self.epochs if e.time > at and table in e.shown]
-        seen = [(row["id"] in e.shown[table]) == _alive(row, e.time) for e in later]
-        return by_clock if not any(seen) or seen[0] else told
+        settled = next((e for e in self.epochs if e.time >= at and table in e.shown), None)
+        if settled is None:
+            return _alive(row, at)
+        if row["id"] in settled.shown[table]:
+            return bool(row["created"] <= at)
+        return _alive(row, at) and not _alive(row, settled.time)
 
     def _roots_at(self, at: datetime) -> dict[int, int]:
         """The engine's roots of all supervoxels, which are the oracle's but for their names."""

@@ -48,6 +48,18 @@ def tell(value):
     print("\\n" + json.dumps(value, default=_plain), flush=True)
 
 '''
+# snippets come in lines of JSON, each is told about by its last `tell`, or by its error
+_GOES_ON = """
+import sys
+import traceback
+
+for line in sys.stdin:
+    try:
+        exec(json.loads(line), globals())
+    except BaseException:
+        tell({"failed": traceback.format_exc()})
+    print("-- done --", flush=True)
+"""
 _CONSTRUCTS = """
 from caveclient import CAVEclient
 
@@ -113,12 +125,14 @@ def served_dataset(
 
 
 @contextmanager
-def server_process(environment: Mapping[str, str]) -> Iterator[str]:
+def server_process(
+    environment: Mapping[str, str], application: str = "matengine.api.app:create_app()"
+) -> Iterator[str]:
     """The application in a process of its own, at a free port; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         number = listening.fileno()
         words = [
-            *("-m", "gunicorn", "matengine.api.app:create_app()", "--bind", f"fd://{number}"),
+            *("-m", "gunicorn", application, "--bind", f"fd://{number}"),
             *("--worker-class", "gthread", "--threads", "4"),
             *("--log-level", "warning", "--no-control-socket"),
         ]
@@ -160,3 +174,47 @@ def run_client(
     lines = done.stdout.strip().splitlines()
     assert lines, "nothing was told"
     return json.loads(lines[-1])
+
+
+class ClientProcess:
+    """One process for several snippets, which share their names; `CAVEclient` is one of them.
+
+    Where it asks several datastacks they must have different names.
+    """
+
+    def __enter__(self) -> "ClientProcess":
+        self._home = tempfile.TemporaryDirectory()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _TELLS + "from caveclient import CAVEclient\n" + _GOES_ON],
+            cwd=self._home.name,
+            env={"HOME": self._home.name, "PATH": os.environ["PATH"], "NO_PROXY": "*"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(CLIENT_S)
+        self._home.cleanup()
+
+    def run(self, code: str) -> Any:
+        """Run a snippet; gives what it told last. One that fails is an AssertionError."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(code) + "\n")
+        self._process.stdin.flush()
+        told = None
+        for line in self._process.stdout:
+            if line.startswith("-- done"):
+                break
+            told = line if line.strip() else told
+        else:
+            raise AssertionError("The client's process has ended.")
+        found = json.loads(told) if told else None
+        assert not (isinstance(found, dict) and "failed" in found), found["failed"]
+        return found

@@ -1,26 +1,17 @@
-"""Calls that people make in notebooks, scripts and R, asked of a real dataset by CAVEclient.
+"""Calls that people make in notebooks, scripts and R, told for the tables of a real dataset.
 
 Each shape (kind of call, columns, kind and length of values, options) is mapped to the dataset's
-table of the same role; its values are drawn from the data. pandas judges the answers.
+table of the same role; its values are drawn from the data.
 """
 
-import json
 import random
-import shutil
-from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
-from client_calls import SETTING, TELLING
-from served import run_client, served_dataset
-from shape_frames import Asked, frames, judge
-from truth import Truth
+from shape_frames import Asked
 
-SHAPES = Path(__file__).resolve().parents[3] / "shared" / "data" / "query_shapes.jsonl"
-VERSIONS = (datetime(2026, 1, 20, tzinfo=UTC), datetime(2026, 2, 10, tzinfo=UTC))
+# of the live ones
 MOMENT = datetime(2026, 2, 15, tzinfo=UTC)
 METHODS = {
     "query_table": "query_table",
@@ -169,35 +160,3 @@ def _selected(given: Any, found: Asked) -> list[str]:
     names = [n for v in given.values() for n in v] if isinstance(given, dict) else given
     chosen = [c for c in own if isinstance(names, list) and c in names]
     return chosen or own[:2]
-
-
-def test_real_calls_on_real_data(
-    server_url: str, datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    dice = random.Random(7)
-    shapes = [json.loads(line) for line in SHAPES.read_text().splitlines()]
-    folder = tmp_path / "snemi3d"
-    shutil.copytree(datasets / "snemi3d", folder)
-    with served_dataset(folder, server_url) as server, server.connect() as conn:
-        truth = Truth(server.dataset, conn, server.datastack, server.segmentation)
-        truth.freeze(VERSIONS)
-        moments = {1: frames(truth, VERSIONS[0]), 2: frames(truth, VERSIONS[1])}
-        moments["live"] = frames(truth, MOMENT)
-        moments["by the client"] = frames(truth, VERSIONS[1], MOMENT)
-        found = [asked(shape, moments["live"], dice) for shape in shapes]
-        calls = [one for one in found if isinstance(one, Asked)]
-        code = SETTING + "tables = client.materialize.tables\nanswers = []\n"
-        code += "".join(f"answers.append({one.code()})\n" for one in calls)
-        code += 'found["answers"] = answers\n' + TELLING
-        answers = run_client(server, code)["found"]["answers"]
-        conn.rollback()
-    assert len(answers) == len(calls)
-    faults = [judge(one, answer, moments) for one, answer in zip(calls, answers, strict=True)]
-    wrong = [fault for fault in faults if fault]
-    left_out = Counter(one for one in found if isinstance(one, str))
-    rows = sum(len(answer) for answer in answers)
-    with capsys.disabled():
-        print(f"\n{len(calls)} of {len(shapes)} shapes asked, {rows} rows; left out: {left_out}")
-    assert not wrong, "\n".join(wrong[:20])
-    assert len(calls) > 200
-    assert sum(bool(len(answer)) for answer in answers) > 0.8 * len(calls)

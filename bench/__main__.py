@@ -10,7 +10,18 @@ from typing import Annotated
 import structlog
 import typer
 
-from bench import aging, answers, diffs, graph, resegment, scaling, sizes, tables, versions
+from bench import (
+    aging,
+    answers,
+    diffs,
+    graph,
+    partitions,
+    resegment,
+    scaling,
+    sizes,
+    tables,
+    versions,
+)
 from bench.figure import Figure
 from bench.place import CACHE, Place
 from matengine.cli.watching import watching
@@ -28,6 +39,7 @@ LONG: dict[str, ModuleType] = {
     "diffs": diffs,
     "resegment": resegment,
     "aging": aging,
+    "partitions": partitions,
     "answers": answers,
 }
 

@@ -32,6 +32,9 @@ ON CONFLICT (datastack, table_name, id, point) DO UPDATE SET reason = excluded.r
   permanent = f.attempts + 1 >= %(most)s
 """
 
+_ANY = """
+SELECT EXISTS (SELECT FROM matengine.lookup_failure WHERE datastack = %s AND table_name = %s)
+"""
 _ANY_TRIED = """
 SELECT EXISTS (SELECT FROM matengine.lookup_failure
   WHERE datastack = %s AND table_name = %s AND epoch IS NOT NULL)
@@ -87,11 +90,13 @@ def note(
 
     `ids` (N,) int64 are all rows that were tried.
     """
-    conn.execute(
-        "UPDATE matengine.lookup_failure AS f SET epoch = %s FROM unnest(%s::bigint[]) AS tried(id)"
-        " WHERE f.datastack = %s AND f.table_name = %s AND f.id = tried.id",
-        (run.epoch, ids.tolist(), run.datastack, table.table),
-    )
+    if conn.execute(_ANY, (run.datastack, table.table)).fetchone() == (True,):
+        conn.execute(
+            "UPDATE matengine.lookup_failure AS f SET epoch = %s"
+            " FROM unnest(%s::bigint[]) AS tried(id)"
+            " WHERE f.datastack = %s AND f.table_name = %s AND f.id = tried.id",
+            (run.epoch, ids.tolist(), run.datastack, table.table),
+        )
     if failures:
         rows, points, reasons = (list(column) for column in zip(*failures, strict=True))
         conn.execute(

@@ -22,9 +22,10 @@ def give(conn: Connection, datastack: str, table: str, columns: pa.Table) -> Non
         if name not in columns.column_names or columns[name].null_count:
             raise Invalid(f"Given supervoxels need a column '{name}' without nulls.")
     layout.create(conn, where)
+    columns = columns.sort_by("id")
     rows = Rows(np.asarray(columns["id"], np.int64))
     for name in where.supervoxels:
         rows.supervoxels.append(np.asarray(columns[name], np.int64))
         rows.known.append(np.ones(len(rows.ids), np.bool_))
     resolve.keep(conn, where, rows)
-    conn.execute("DROP TABLE pg_temp.resolved")
+    conn.execute("DROP TABLE IF EXISTS pg_temp.resolved")

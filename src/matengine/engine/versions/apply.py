@@ -1,4 +1,7 @@
-"""Applying: write the staged rows into history, in the order of their roots."""
+"""Applying: write the staged rows into a history, in the order of their roots.
+
+The first epoch of a table is written by `first`.
+"""
 
 from itertools import pairwise
 from typing import Any
@@ -8,7 +11,7 @@ from psycopg import sql
 from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
-from matengine.engine.versions import fingerprint, layout, planner, publish
+from matengine.engine.versions import fingerprint, layout, planner
 from matengine.engine.versions.layout import OPEN, Layout
 from matengine.storage.connections import Connection
 
@@ -50,14 +53,10 @@ def apply(conn: Connection, run: Run, unit: Unit) -> None:
     table = layout.of_unit(conn, run, unit)
     units.hold(conn, unit)
     statements = Statements(table, run, unit)
-    effect = Effect()
-    shown_before = publish.has_history(conn, table, run)
-    if shown_before:
-        planner.use_indexes(conn)
-    conn.execute(statements.take(shown_before=shown_before))
-    if shown_before:
-        added, closed, count, hashes, gaps = only_row(conn, statements.replace())
-        effect += Effect(added, closed, count, int(hashes), int(gaps))
+    planner.use_indexes(conn)
+    conn.execute(statements.take())
+    added, closed, count, hashes, gaps = only_row(conn, statements.replace())
+    effect = Effect(added, closed, count, int(hashes), int(gaps))
     count, hashes, gaps = only_row(conn, statements.insert())
     effect += Effect(count, 0, count, int(hashes), int(gaps))
     units.finish(conn, unit, effect)
@@ -105,27 +104,20 @@ class Statements:
     def _sql(self, text: str, **more: sql.Composable) -> sql.Composed:
         return sql.SQL(text).format(**self._names, **more)
 
-    def take(self, *, shown_before: bool) -> sql.Composed:
+    def take(self) -> sql.Composed:
         """The unit's rows in a temporary table; what was looked up ahead of them goes.
 
         `place` is where history shows a row as it was. Rows that are as they were are left out, as
-        when a lookup failed again. The first epoch of a table need not ask, and has no index to
-        ask by.
+        when a lookup failed again.
         """
-        place = "NULL::tid AS place FROM {staged} AS s WHERE true"
-        if shown_before:
-            place = """h.ctid AS place FROM {staged} AS s
-              LEFT JOIN {history} AS h ON h.id = s.id AND h.to_epoch = {open}
-              WHERE (h.id IS NULL OR {old} IS DISTINCT FROM {new})"""
-        return self._sql(
-            """
+        return self._sql("""
             CREATE TEMP TABLE taken ON COMMIT DROP AS
-            SELECT s.*, {place} AND s.resolved AND {within};
+            SELECT s.*, h.ctid AS place FROM {staged} AS s
+              LEFT JOIN {history} AS h ON h.id = s.id AND h.to_epoch = {open}
+              WHERE (h.id IS NULL OR {old} IS DISTINCT FROM {new}) AND s.resolved AND {within};
             DELETE FROM {lookups} AS k USING {staged} AS s
             WHERE k.id = s.id AND s.resolved AND {within}
-            """,
-            place=self._sql(place),
-        )
+            """)
 
     def replace(self) -> sql.Composed:
         """Close the rows that have new roots, and add them with these.

@@ -12,7 +12,7 @@ from matengine.engine import datastacks
 from matengine.engine.datastacks import Segmentation
 from matengine.engine.runs import runs, units
 from matengine.engine.runs.runs import Run
-from matengine.engine.versions import apply, layout, metadata, publish, rebase, turns
+from matengine.engine.versions import apply, first, layout, metadata, publish, rebase, turns
 from matengine.errors import Conflict, Invalid
 from matengine.storage import writers
 from matengine.storage.connections import Connection
@@ -247,24 +247,35 @@ def plan_apply(conn: Connection, run: Run) -> None:
     """Cut the staged rows of each table into ranges of roots, or have all of it written anew."""
     collected = units.tables(conn, run.run_id, "collect")
     for table in layout.of_run(conn, run):
-        if table.table in collected and rebase.due(conn, run, table):
+        if table.table not in collected:
+            continue
+        if not publish.has_history(conn, table, run):
+            units.plan(conn, run.run_id, first.KIND, table.table, first.ranges(conn, table, run))
+        elif rebase.due(conn, run, table):
             units.plan(conn, run.run_id, rebase.KIND, table.table)
-        elif table.table in collected:
+        else:
             units.plan(conn, run.run_id, "apply", table.table, apply.ranges(conn, table, run))
 
 
 def plan_index(conn: Connection, run: Run) -> None:
-    """Build the indexes of histories that this epoch began, after their rows are in."""
+    """Build the indexes of histories that this epoch began, after their rows are in.
+
+    A unit each, by its place among them, and one more for the planner's statistics.
+    """
     for table in layout.of_run(conn, run):
         if not publish.has_history(conn, table, run):
-            units.plan(conn, run.run_id, "index", table.table)
+            places = range(len(layout.indexes(table)) + 1)
+            units.plan(conn, run.run_id, "index", table.table, [(place, place) for place in places])
+            if units.tables(conn, run.run_id, first.KIND) >= {table.table}:
+                units.plan(conn, run.run_id, first.FORGET, table.table)
 
 
-def build_indexes(conn: Connection, run: Run, unit: units.Unit) -> None:
+def build_index(conn: Connection, run: Run, unit: units.Unit) -> None:
     """The work of an index unit."""
+    assert unit.first_id is not None
     table = layout.of_unit(conn, run, unit)
     units.hold(conn, unit)
-    layout.create_indexes(conn, table)
-    conn.execute(sql.SQL("ANALYZE {}").format(table.history))
+    statements = [*layout.indexes(table), sql.SQL("ANALYZE {}").format(table.history)]
+    conn.execute(statements[unit.first_id])
     units.finish(conn, unit, units.Effect())
     conn.commit()

@@ -50,7 +50,12 @@ class Layout:
     @property
     def lookups(self) -> sql.Identifier:
         """Supervoxels found ahead of the epoch that will want them."""
-        return sql.Identifier("staging", self.name)
+        return sql.Identifier(*self.lookups_name)
+
+    @property
+    def lookups_name(self) -> tuple[str, str]:
+        """Schema and name of `lookups`."""
+        return "staging", self.name
 
     def staged(self, epoch: int | None) -> sql.Identifier:
         """The rows that an open epoch is to write; there as long as it is made."""
@@ -182,25 +187,24 @@ def drop_staged(conn: Connection, layout: Layout, epoch: int | None) -> None:
     conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(layout.staged(epoch)))
 
 
-def create_indexes(conn: Connection, layout: Layout) -> None:
-    """Build the indexes of a history where they are missing: after the first load.
+def indexes(layout: Layout) -> list[sql.Composed]:
+    """The statements that build the indexes of a history where they are missing.
 
     `to_epoch` is in none of them, so that closing a row stays a HOT update. The BRIN is on an
     expression that no query of users spells: a plain one on `from_epoch` would be used for reads
     at old epochs and make them recheck whole pages.
     """
-    for column in ("id", *layout.roots):
-        conn.execute(
-            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
-                sql.Identifier(joined(layout.name, column)), layout.history, sql.Identifier(column)
-            )
+    by_value = [
+        sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
+            sql.Identifier(joined(layout.name, column)), layout.history, sql.Identifier(column)
         )
-    conn.execute(
-        sql.SQL(
-            "CREATE INDEX IF NOT EXISTS {} ON {} USING brin ((from_epoch + 0))"
-            " WITH (pages_per_range = 32, autosummarize = on)"
-        ).format(sql.Identifier(joined(layout.name, "from_epoch")), layout.history)
-    )
+        for column in (*layout.roots, "id")
+    ]
+    by_epoch = sql.SQL(
+        "CREATE INDEX IF NOT EXISTS {} ON {} USING brin ((from_epoch + 0))"
+        " WITH (pages_per_range = 32, autosummarize = on)"
+    ).format(sql.Identifier(joined(layout.name, "from_epoch")), layout.history)
+    return [*by_value, by_epoch]
 
 
 def visible(alias: str, epoch: int) -> sql.Composed:

@@ -85,27 +85,42 @@ def read(
     answer = arrow.read_table(conninfo_of(conn), _query(table, run, unit).as_string(conn))
     rows = Rows(_ints(answer["id"]))
     gone = np.asarray(answer["gone"])
+    wanted: list[NDArray[np.intp]] = []
     for number, column in enumerate(table.supervoxels):
         staged = answer[column]
-        ids, known = _ints(staged), ~np.asarray(staged.is_null())
+        rows.supervoxels.append(_ints(staged))
+        rows.known.append(~np.asarray(staged.is_null()))
         # a row that was removed from the live table has left no point to look up
-        missing = np.flatnonzero(
-            ~known & ~gone & ~_left_alone(conn, table, run, unit, number, rows)
-        )
-        if len(missing):
-            points = _points(answer, number)[missing]
-            found = supervoxels(lookup_of(segmentation, table), points)
-            if found.reason and not last_try:
-                raise Unavailable(found.reason)
-            ids[missing], known[missing] = found.ids, found.known
-            rows.failures += [
-                (int(row), number, found.reason or "") for row in missing[~found.known]
-            ]
-        rows.supervoxels.append(ids)
-        rows.known.append(known)
+        missing = ~rows.known[-1] & ~gone
+        if missing.any():
+            missing &= ~_left_alone(conn, table, run, unit, number, rows)
+        wanted.append(np.flatnonzero(missing))
     if unit.kind == "staged":
         rows.held = [_ints(answer[column]) for column in table.roots]
+    if any(map(len, wanted)):
+        _look_up(rows, wanted, answer, lookup_of(segmentation, table), last_try=last_try)
     return rows
+
+
+def _look_up(
+    rows: Rows,
+    wanted: list[NDArray[np.intp]],
+    answer: pa.Table,
+    lookup: Lookup,
+    *,
+    last_try: bool,
+) -> None:
+    """Find the supervoxels of wanted rows, all points together: they lie in the same chunks."""
+    points = [_points(answer, number)[missing] for number, missing in enumerate(wanted)]
+    found = supervoxels(lookup, np.concatenate(points))
+    if found.reason and not last_try:
+        raise Unavailable(found.reason)
+    ends = np.cumsum([len(missing) for missing in wanted])[:-1]
+    each = zip(wanted, np.split(found.ids, ends), np.split(found.known, ends), strict=True)
+    for number, (missing, ids, known) in enumerate(each):
+        rows.supervoxels[number][missing] = ids
+        rows.known[number][missing] = known
+        rows.failures += [(int(row), number, found.reason or "") for row in missing[~known]]
 
 
 def _left_alone(
@@ -247,7 +262,8 @@ def _copy(
 def keep(conn: Connection, table: Layout, rows: Rows) -> None:
     """Keep the supervoxels of rows for the epoch that will want them; what is kept stays."""
     columns = id_columns(table.supervoxels, rows.supervoxels, rows.known)
-    _insert(conn, table.lookups, rows, columns, sql.SQL("NOTHING").format())
+    if not _copy(conn, table.lookups_name, rows, columns):
+        _insert(conn, table.lookups, rows, columns, sql.SQL("NOTHING").format())
 
 
 def id_columns(

@@ -15,6 +15,7 @@ from bench import (
     answers,
     diffs,
     graph,
+    live,
     partitions,
     resegment,
     scaling,
@@ -32,6 +33,7 @@ BENCHES: dict[str, ModuleType] = {
     "versions": versions,
     "graph": graph,
     "sizes": sizes,
+    "live": live,
 }
 # these take long, and run only when named
 LONG: dict[str, ModuleType] = {

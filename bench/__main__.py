@@ -13,6 +13,8 @@ import typer
 from bench import (
     aging,
     answers,
+    boxes,
+    bulk,
     diffs,
     graph,
     live,
@@ -31,6 +33,7 @@ from matengine.errors import MatengineError, NotFound, did_you_mean
 # in the order in which they run where none is named
 BENCHES: dict[str, ModuleType] = {
     "versions": versions,
+    "bulk": bulk,
     "graph": graph,
     "sizes": sizes,
     "live": live,
@@ -38,6 +41,7 @@ BENCHES: dict[str, ModuleType] = {
 # these take long, and run only when named
 LONG: dict[str, ModuleType] = {
     "scaling": scaling,
+    "boxes": boxes,
     "diffs": diffs,
     "resegment": resegment,
     "aging": aging,

@@ -76,6 +76,9 @@ def _numbered(body: Index, sources: Index, sinks: Index) -> Index:
     number[body[sources]] = _SOURCE
     number[body[sinks]] = _SINK
     others = np.flatnonzero(number < 0)
+    # SciPy's flow tries low numbers first, and neighbours have near ones: the sinks lie downhill
+    if body[sinks].mean() > body[sources].mean():
+        others = others[::-1]
     number[others] = 2 + np.arange(len(others))
     numbered: Index = number[body]
     return numbered

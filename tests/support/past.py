@@ -81,10 +81,6 @@ class Past:
                 )
         return known_values(rows)
 
-    def has(self, table: str, at: datetime) -> bool:
-        """Whether there is such a table: at the time of an epoch only if that has it."""
-        return all(table in epoch.shown for epoch in self.epochs if epoch.time == at)
-
     def _table(
         self, table: str, at: datetime, roots: Mapping[int, int], epoch: Kept | None
     ) -> MemoryRelation:

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
 import pyarrow as pa
+import pytest
 from judging import judge
 from past import Past
 from questions import Asker
@@ -17,7 +18,7 @@ from machine.keeper import Keeper
 from matengine import times
 from matengine.engine.query import answer
 from matengine.engine.query.model import Axes, Query
-from matengine.errors import Unavailable
+from matengine.errors import NotFound, Unavailable
 
 MS = timedelta(milliseconds=1)
 Told = list[tuple[Query, pa.Table]]
@@ -54,8 +55,7 @@ class Asking(Changes):
 
     def _past(self, stack: Keeper) -> Past:
         """All that is known, also what the epoch being made is not to see."""
-        ended = self.first.ended
-        past = Past.of(stack, [t for t in stack.world.tables if t not in ended])
+        past = Past.of(stack, stack.world.tables)
         for table, rows in past.rows.items():
             known = stack.world.tables[table]
             if table == self.first.table:
@@ -83,15 +83,23 @@ class Asking(Changes):
         roots_at: datetime | None = None,
     ) -> tuple[Query, pa.Table]:
         known = past.at(at, roots_at)
-        tables = {t: r for t, r in known.items() if past.has(t, at)}
+        tables = {t: known[t] for t in self._there(stack, at)}
         query = Asker(dice, tables, past.values([known])).query(self.erased)
         when = at if roots_at is None else Axes(at, roots_at)
         return query, judge(stack, when, query, tables, dice)
 
+    def _there(self, stack: Keeper, at: datetime) -> list[str]:
+        """The tables that had not been deleted; the others say that they were."""
+        ended = [t for t, time in self.first.ended.items() if time <= at]
+        for table in ended:
+            with pytest.raises(NotFound, match="deleted"):
+                answer.plan(self.conn, stack.name, at, Query(table))
+        return [table for table in stack.world.tables if table not in ended]
+
     def _ask_failing(self, dice: random.Random, stack: Keeper, past: Past, at: datetime) -> None:
         """Each row is there; what is not known of it is 0, and counted."""
         known = past.at(at)
-        table = dice.choice([t for t in known if past.has(t, at)])
+        table = dice.choice(self._there(stack, at))
         without = self.erased.get(table, set())
         with failing(self.way), _answering(self.way):
             asked = answer.plan(stack.conn, stack.name, at, Query(table))

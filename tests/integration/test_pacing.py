@@ -22,6 +22,12 @@ from matengine.storage.connections import conninfo_of
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
+@pytest.fixture(autouse=True)
+def as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says, and others have put there."""
+    monkeypatch.delenv("MATENGINE_PACE", raising=False)
+
+
 @pytest.fixture
 def brisk(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
     """Epochs are due at once where anything has changed; roots are counted each time."""

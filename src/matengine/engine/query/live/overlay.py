@@ -17,7 +17,7 @@ from psycopg import sql
 
 from matengine.engine import datastacks
 from matengine.engine.datastacks import LOCAL, Segmentation
-from matengine.engine.query.live import base, differing, rows, states
+from matengine.engine.query.live import base, differing, makers, rows, states
 from matengine.engine.query.live.base import Ended, Gulf
 from matengine.engine.query.live.look import look
 from matengine.engine.query.live.states import State
@@ -25,7 +25,7 @@ from matengine.engine.query.moments import Moment
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
 from matengine.errors import Unavailable
-from matengine.storage.connections import Connection, conninfo_of, open_connection
+from matengine.storage.connections import Connection
 from matengine.storage.names import joined
 
 # how long one waits for another to make an overlay
@@ -66,12 +66,11 @@ def at(conn: Connection, moment: Moment, table: Layout, segmentation: Segmentati
         told = base.ended(graph, gulf, table)
         gulf, state = look(conn, moment, table, graph, told)
     if state is None or _wants_retry(state) or state.idle > UNUSED / 4:
-        with open_connection(conninfo_of(conn)) as own:
+        with makers.connection(conn) as own:
             _wait_for_others(own, table)
             gulf, state = look(own, moment, table, graph, told)
             if state is None or _wants_retry(state) or not states.note(own, state):
                 state = _make(own, moment.datastack, table, gulf, segmentation, told)
-            own.commit()
     epoch = gulf.base.epoch if gulf.base else None
     return Overlay(state.name, state.step, epoch, state.size, state.unresolved)
 

@@ -34,8 +34,8 @@ def collect(conn: Connection, run: Run, unit: Unit) -> None:
     conn.execute(statements.strike_failures())
     conn.execute(statements.stage_new())
     conn.execute(statements.stage_failed())
-    for query in statements.stage_expired():
-        conn.execute(query)
+    if table.roots:
+        conn.execute(statements.stage_expired())
     staged = conn.execute(statements.staged_ranges()).fetchall()
     units.plan(conn, run.run_id, "staged", table.table, staged)
     for first, last in conn.execute(statements.long_runs()).fetchall():
@@ -163,32 +163,42 @@ class Statements:
             """
         )
 
-    def stage_expired(self) -> list[sql.Composed]:
-        """Rows that show a root which expired since the epoch before, one query a root column.
+    def stage_expired(self) -> sql.Composed:
+        """Rows that show a root which expired since the epoch before, in the order of ids.
 
         Their roots that did not expire are staged with them: they need not be asked for.
         """
-        held = [
-            sql.SQL(
-                ", CASE WHEN NOT EXISTS (SELECT FROM matengine.expired_root AS e"
-                " WHERE e.run_id = {} AND e.root_id = {}) THEN {} END"
-            ).format(self._names["run"], column, column)
-            for column in (sql.Identifier("h", root) for root in self.table.roots)
-        ]
-        return [
+        shown = layout.trailing(self.table.supervoxels + self.table.roots, "h")
+        found = [
             self._sql(
                 """
-                INSERT INTO {staged} (id {supervoxels} {roots}) SELECT h.id {of_history} {held}
-                FROM matengine.expired_root AS x JOIN {history} AS h ON h.{root} = x.root_id
+                SELECT h.id {shown} FROM matengine.expired_root AS x
+                JOIN {history} AS h ON h.{root} = x.root_id
                 WHERE x.run_id = {run} AND h.to_epoch = {open} AND h.from_epoch < {epoch}
-                ON CONFLICT (id) DO NOTHING
                 """,
                 root=sql.Identifier(root),
-                roots=layout.trailing(self.table.roots),
-                held=sql.SQL("").join(held),
+                shown=shown,
             )
             for root in self.table.roots
         ]
+        held = [
+            self._sql(
+                ", CASE WHEN NOT EXISTS (SELECT FROM matengine.expired_root AS e"
+                " WHERE e.run_id = {run} AND e.root_id = h.{root}) THEN h.{root} END",
+                root=sql.Identifier(root),
+            )
+            for root in self.table.roots
+        ]
+        return self._sql(
+            """
+            INSERT INTO {staged} (id {supervoxels} {roots}) SELECT h.id {of_history} {held}
+            FROM (SELECT DISTINCT ON (id) * FROM ({found}) AS every ORDER BY id) AS h
+            ON CONFLICT (id) DO NOTHING
+            """,
+            roots=layout.trailing(self.table.roots),
+            held=sql.SQL("").join(held),
+            found=sql.SQL(" UNION ALL ").join(found),
+        )
 
     def staged_ranges(self) -> sql.Composed:
         """Ranges of BLOCK staged ids."""

@@ -16,7 +16,7 @@ from frame_judge import fault
 from live_asking import SETTING, Client, ask_at_any_moment
 from real_world import BruteTruth, imported
 from served import ClientProcess, Served, server_process
-from shape_frames import Asked, frames
+from shape_frames import Asked
 from shapes import MOMENT, asked
 
 from matengine.engine.query import answer
@@ -58,9 +58,9 @@ def test_calls_that_people_make(snemi: Snemi, capsys: pytest.CaptureFixture[str]
     dice = random.Random(7)
     shapes = [json.loads(line) for line in SHAPES.read_text().splitlines()]
     truth, client = snemi.truth, snemi.client
-    moments = {number: frames(truth, VERSIONS[number - 1]) for number in (1, 2)}
-    moments["live"] = frames(truth, MOMENT)
-    moments["by the client"] = frames(truth, VERSIONS[1], MOMENT)
+    moments = {number: truth.frames(VERSIONS[number - 1]) for number in (1, 2)}
+    moments["live"] = truth.frames(MOMENT)
+    moments["by the client"] = truth.frames(VERSIONS[1], MOMENT)
     found = [asked(shape, moments["live"], dice) for shape in shapes]
     calls = [one for one in found if isinstance(one, Asked)]
     client.process.run(SETTING.format(datastack=snemi.served.datastack, url=client.url))

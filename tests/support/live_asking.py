@@ -13,7 +13,7 @@ from frame_judge import fault
 from live_calls import BY_CLIENT, BY_SERVER, some_call, times_about
 from real_world import BruteTruth
 from served import ClientProcess, Served
-from shape_frames import Asked, frames
+from shape_frames import Asked
 
 from matengine.times import floor_ms, now, parse_time, to_ms
 
@@ -93,14 +93,14 @@ def calls_at(
 ) -> Iterator[tuple[Asked, dict[str, Any]]]:
     """Calls with the frames that they must be answered from."""
     at = floor_ms(max(at, truth.graph.oldest_timestamp()))
-    moments = {"live": frames(truth, at)}
+    moments = {"live": truth.frames(at)}
     table = dice.choice(sorted(moments["live"]))
     yield Asked("live_live_query", table, timestamp=at), moments
     for method in (*BY_SERVER, "live_live_query"):
         yield some_call(dice, at, moments["live"], method), moments
     before = [version for version in versions if version <= at]
     if before:
-        moments["by the client"] = frames(truth, before[-1], at)
+        moments["by the client"] = truth.frames(before[-1], at)
         # the client takes roots that begin just then for too recent
         known = at not in truth.beginnings()
         method = dice.choice(BY_CLIENT)
@@ -109,15 +109,11 @@ def calls_at(
 
 def edit(client: Client, truth: BruteTruth, dice: random.Random) -> list[datetime]:
     """Merge two objects that have synapses and split them again, as people do; gives when."""
-    at = to_ms(now())
-    rows = [
-        row
-        for row in truth.tables(now())["synapses"].rows
-        if len({0, *(truth.replayed.at(row[f"{s}_pt_supervoxel_id"], at) for s in ("pre", "post"))})
-        == 3
-    ]
-    row = dice.choice(rows)
-    ends = [row["pre_pt_supervoxel_id"], row["post_pt_supervoxel_id"]]
+    rows = truth.frames(now())["synapses"]
+    rows = rows[(rows["pre_pt_root_id"] != 0) & (rows["post_pt_root_id"] != 0)]
+    rows = rows[rows["pre_pt_root_id"] != rows["post_pt_root_id"]]
+    row = rows.iloc[dice.randrange(len(rows))]
+    ends = [int(row["pre_pt_supervoxel_id"]), int(row["post_pt_supervoxel_id"])]
     told = client.process.run(EDITS.format(ends=ends))
     done = []
     for _, details in sorted(told.items(), key=lambda item: int(item[0])):

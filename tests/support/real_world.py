@@ -5,14 +5,17 @@ Roots are found by brute force (`Replayed`); the engine is asked for the name of
 
 import random
 import shutil
+import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,11 +23,14 @@ import tensorstore as ts
 from psycopg import sql
 from replayed import Replayed
 from served import Served
+from shape_frames import Frames
 from truth import Truth
 
 from matengine.datasets.folder import open_dataset
 from matengine.datasets.importer import import_dataset
+from matengine.engine import schemas
 from matengine.engine.annotations import tables
+from matengine.engine.schemas import Kind
 from matengine.storage import connections
 from matengine.storage.connections import Connection
 from matengine.storage.copy import copy_columns
@@ -40,6 +46,34 @@ class BruteTruth(Truth):
 
     replayed: Replayed = field(kw_only=True)
     names: Names = field(default_factory=Names)
+    _files: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def frames(self, time: datetime, roots_at: datetime | None = None) -> Frames:
+        """The tables at a time, roots as of another, if given; positions are three columns."""
+        found = {}
+        for table in tables_told(self.dataset):
+            schema = schemas.flat_columns(schemas.get(table["schema"]))
+            points = sorted(c.name for c in schema if c.kind is Kind.GEOMETRY)
+            rows = self._rows(table, points)
+            shown = rows[(rows["created"] <= time) & ~(rows["deleted"] <= time)]
+            frame = shown.drop(columns=["deleted", "superceded_id"]).reset_index(drop=True)
+            for column in [c for c in frame if c.endswith("supervoxel_id")]:
+                ids, place = np.unique(frame[column], return_inverse=True)
+                roots = np.array(self._roots(ids.tolist(), roots_at or time), np.int64)
+                frame[column.replace("supervoxel_id", "root_id")] = roots[place]
+            frame.attrs |= {"nm": table["voxel_resolution_nm"], "points": points}
+            found[table["name"]] = frame
+        return found
+
+    def _rows(self, table: dict[str, Any], points: list[str]) -> pd.DataFrame:
+        """All rows of a file as clients see them, by id."""
+        if table["name"] not in self._files:
+            rows = pq.read_table(self.dataset / table["file"]).to_pandas()
+            rows.columns = [c.removeprefix("expected_") for c in rows.columns]
+            absent = [f"{p}_{a}" for p in points for a in "xyz" if f"{p}_{a}" not in rows]
+            rows = rows.assign(valid=True, **dict.fromkeys(absent, np.nan))
+            self._files[table["name"]] = rows.sort_values("id")
+        return self._files[table["name"]]
 
     def _roots(self, supervoxels: list[int], at: datetime) -> list[int]:
         ms = to_ms(floor_ms(at))
@@ -61,6 +95,12 @@ class BruteTruth(Truth):
     def beginnings(self) -> set[datetime]:
         """When objects began."""
         return {from_ms(known.created_ms) for known in self.replayed.objects.values()}
+
+
+def tables_told(dataset: Path) -> list[dict[str, Any]]:
+    """What a dataset folder says of its tables."""
+    tables: list[dict[str, Any]] = tomllib.loads((dataset / "datastack.toml").read_text())["table"]
+    return tables
 
 
 def _column(file: Path, name: str) -> list[datetime]:

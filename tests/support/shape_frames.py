@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from truth import Truth
 
 Frames = dict[str, pd.DataFrame]
 
@@ -108,23 +107,6 @@ class Asked:
 
 def _said(given: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
-
-
-def frames(truth: Truth, time: datetime, roots_at: datetime | None = None) -> Frames:
-    """The tables at a time; positions are three columns."""
-    found = {}
-    for name, relation in truth.tables(time, roots_at).items():
-        rows = []
-        for row in relation.rows:
-            flat = {c: v for c, v in row.items() if c not in relation.points}
-            for point in relation.points:
-                place = row[point] or (None, None, None)
-                flat |= {f"{point}_{axis}": v for axis, v in zip("xyz", place, strict=True)}
-            rows.append(flat)
-        found[name] = pd.DataFrame(rows).sort_values("id", ignore_index=True)
-        found[name].attrs["nm"] = list(relation.resolution_nm)
-        found[name].attrs["points"] = sorted(relation.points)
-    return found
 
 
 def answered(asked: Asked, moments: dict[Any, Frames]) -> pd.DataFrame:

@@ -209,7 +209,7 @@ def plan_collect(conn: Connection, run: Run) -> None:
     for table in settled:
         layout.create(conn, table)
         if expired or _has_work(conn, run, table.table):
-            layout.create_staged(conn, table, run.epoch)
+            layout.create_staged(conn, table, run.epoch, twice=expired > 0)
             units.plan(conn, run.run_id, "collect", table.table)
 
 

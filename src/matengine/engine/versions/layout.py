@@ -171,14 +171,20 @@ def create(conn: Connection, layout: Layout) -> None:
     )
 
 
-def create_staged(conn: Connection, layout: Layout, epoch: int | None) -> None:
-    """Make the table of an open epoch's rows; `resolved` rows have all that could be found."""
+def create_staged(conn: Connection, layout: Layout, epoch: int | None, *, twice: bool) -> None:
+    """Make the table of an open epoch's rows; `resolved` rows have all that could be found.
+
+    `twice`: most rows are staged first and resolved then, so there is room to do it in place.
+    """
     conn.execute(
         sql.SQL(
             "CREATE TABLE {} (id bigint PRIMARY KEY, resolved boolean NOT NULL DEFAULT false {})"
-            # most rows are found first and resolved then: room to do so where they lie
-            " WITH (fillfactor = 50)"
-        ).format(layout.staged(epoch), _bigints(layout.supervoxels + layout.roots))
+            " WITH (fillfactor = {})"
+        ).format(
+            layout.staged(epoch),
+            _bigints(layout.supervoxels + layout.roots),
+            sql.Literal(50 if twice else 100),
+        )
     )
 
 

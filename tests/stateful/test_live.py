@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clearing import clear
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from judging import judge
@@ -102,11 +103,6 @@ class Stack(Pair):
     def live(self) -> None:
         self.judge_live(self.clock())
 
-    def leave(self) -> None:
-        self.conn.rollback()
-        tables.delete_table(self.conn, self.cells)
-        super().leave()
-
 
 @pytest.fixture(scope="module")
 def volume(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -137,7 +133,7 @@ def test_any_moment_is_the_oracles(
         freeze_is_live(stack, dice)
         stack.check_versions()
     finally:
-        stack.leave()
+        clear(conn)
 
 
 def ask_about(stack: Stack, dice: random.Random) -> None:

@@ -4,6 +4,7 @@ import random
 from datetime import datetime
 from typing import Any
 
+from clearing import clear
 from small_world import SIZE, START
 
 from machine.keeper import Keeper
@@ -119,28 +120,4 @@ class Ground:
         if self.writer:
             self.writer.close()
         self.conn.rollback()
-        self.conn.execute(_CLEAR)
-        self.conn.commit()
-
-
-_CLEAR = """
-DO $$
-DECLARE
-  statement text;
-BEGIN
-  FOR statement IN
-    SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
-    WHERE nspname ~ '^graph_' OR nspname ~ '__mat[0-9]+$'
-    UNION ALL SELECT format('DROP TABLE %I.%I CASCADE', schemaname, tablename) FROM pg_tables
-    WHERE schemaname IN ('history', 'staging')
-      OR schemaname = 'public' AND tablename IN (
-        SELECT table_name FROM public.annotation_table_metadata)
-  LOOP
-    EXECUTE statement;
-  END LOOP;
-END $$;
-DELETE FROM matengine.datastack;
-DELETE FROM matengine.segmentation;
-DELETE FROM matengine.run;
-DELETE FROM public.annotation_table_metadata;
-"""
+        clear(self.conn)

@@ -47,7 +47,7 @@ FROM synapses AS a JOIN synapses__seg AS s USING (id)
 def create_live(url: str, rows: pa.Table) -> None:
     """The live database of the synapses as the generator wrote them, with their first roots.
 
-    It is spared the indexes that only queries of the live tables need.
+    With the indexes by which live tables are asked; a version is a copy of these, too.
     """
     with open_connection(url, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {LIVE}")
@@ -63,6 +63,10 @@ def create_live(url: str, rows: pa.Table) -> None:
                 for what in ("supervoxel_id", "root_id")
             }
             copy_columns(conn, ("public", "synapses__seg"), pa.table({"id": part["id"], **found}))
+        for point in POINTS:
+            conn.execute(_SPATIAL.format(table="synapses", point=point))
+        for side in synapses.SIDES:
+            conn.execute(f"CREATE INDEX ON synapses__seg ({side}_root_id)")
         conn.commit()
         conn.autocommit = True
         conn.execute("VACUUM ANALYZE")

@@ -22,7 +22,7 @@ WSGI = "matengine.api.app:create_app()"
 WORKER_NODE = "worker@box"
 QUEUES = "orchestration,lookup,bulk,export"
 WORKER_PROCESSES = 2
-SERVER_THREADS = 8
+SERVER_THREADS = 32
 MEMORY_FOLDER = Path("/dev/shm")
 PROBE_PATIENCE_S = 2.0
 

@@ -17,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _KEPT = 8  # databases
 _IDLE = 16  # connections
+# answers of some ten thousand rows are put in order without a file
+WORK_MEMORY = "16MB"
 _Key = tuple[int, str]
 
 _opened: dict[_Key, adbc.Connection] = {}
@@ -28,8 +30,9 @@ _lock = threading.Lock()
 def bounded(conninfo: str, deadline_s: float) -> str:
     """The connection string of connections whose statements are ended after a deadline."""
     parts = conninfo_to_dict(conninfo)
-    deadline = f"-c statement_timeout={max(1, round(deadline_s * 1000))}"
-    return make_conninfo("", **parts | {"options": f"{parts.get('options', '')} {deadline}"})
+    options = f"{parts.get('options', '')} -c work_mem={WORK_MEMORY}"
+    options += f" -c statement_timeout={max(1, round(deadline_s * 1000))}"
+    return make_conninfo("", **parts | {"options": options})
 
 
 def take_idle(conninfo: str) -> adbc.Connection | None:

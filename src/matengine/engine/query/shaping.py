@@ -164,10 +164,10 @@ def coordinates(points: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
     if there is not None:
         starts, ends = starts[there], ends[there]
     numbers = _last_doubles(np.frombuffer(content, np.uint8), starts, ends)
-    empty = np.isnan(numbers).all(axis=1)
-    if there is None and not empty.any():
+    if there is None and not np.isnan(numbers[:, 0]).any():
         x, y, z = (pa.array(axis) for axis in numbers.T)
         return x, y, z
+    empty = np.isnan(numbers).all(axis=1)
     whole = np.full((count, 3), np.nan)
     mask = np.ones(count, bool)
     shown = slice(None) if there is None else there

@@ -13,6 +13,7 @@ from steps import step, work_until
 from matengine.engine import upload
 from matengine.engine.annotations import bulk, rows
 from matengine.engine.runs import engine, runs, units
+from matengine.engine.versions import collect, first, layout
 from matengine.errors import Gone, NotFound
 from matengine.storage.connections import Connection, conninfo_of
 
@@ -55,6 +56,36 @@ def test_the_rows_are_loaded_and_looked_up(pair: Pair, file: Path) -> None:
     pair.epoch()  # judged by the oracle
     assert lookups(pair) == 0
     assert pair.versions[1][1][pair.table].num_rows == ROWS
+
+
+def test_a_first_epoch_of_many_units(
+    pair: Pair, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids with gaps, cut into blocks to look up and into ranges of roots to write."""
+    for module, rows_of_a_unit in ((collect, 700), (first, 1000)):
+        monkeypatch.setattr(module, "BLOCK", rows_of_a_unit)
+    monkeypatch.setattr(collect, "LONG", 10)
+    table = pq.read_table(file)
+    apart = np.arange(ROWS) + np.arange(ROWS) // 41 * 1000 + 5
+    kept = pa.table({"id": apart} | {c: table[c] for c in table.column_names if c != "id"})
+    pq.write_table(kept, file)
+    run = end(pair, upload.start(pair.conn, pair.name, pair.table, file))
+    assert run.status == "done"
+    table_layout = layout.layout_of(pair.conn, pair.table, pair.name)
+    found = collect.Statements(table_layout, run).fresh_ranges(6, int(apart[-2]))
+    blocks = [apart[1:-1][at : at + 700] for at in range(0, ROWS - 2, 700)]
+    assert pair.conn.execute(found).fetchall() == [(ids[0], ids[-1]) for ids in blocks]
+    pair._learn(pair.table, apart.tolist())
+    pair.epoch()  # judged by the oracle
+    counts = dict(
+        pair.conn.execute(
+            "SELECT kind, count(*) FROM matengine.unit WHERE first_id IS NOT NULL"
+            " OR last_id IS NOT NULL GROUP BY kind"
+        ).fetchall()
+    )
+    assert counts["fresh"] > 3
+    assert counts[first.KIND] == 3
+    assert lookups(pair) == 0
 
 
 def test_without_lookups(pair: Pair, file: Path) -> None:

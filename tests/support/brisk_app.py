@@ -7,14 +7,15 @@ import os
 
 from matengine.engine.annotations import bulk
 from matengine.engine.runs import units
-from matengine.engine.versions import apply, collect
+from matengine.engine.versions import apply, collect, first
 from matengine.workflows.app import app
 
 units.LEASE_S, units.BEAT_S, units.RESEND_S = 2, 0.5, 1
 # as many as are done before one is sent again
 units.WINDOW = 10
 BLOCK = int(os.environ.get("BRISK_BLOCK", "40"))
-collect.BLOCK, collect.LONG, apply.BLOCK = BLOCK, BLOCK, BLOCK * 3 // 2
+collect.BLOCK, collect.LONG = BLOCK, BLOCK
+apply.BLOCK = first.BLOCK = BLOCK * 3 // 2
 bulk.BATCH_ROWS = 200
 for often in ("sweep", "pace"):
     app.conf.beat_schedule[often] |= {"schedule": 0.5, "options": {"expires": 1}}

@@ -225,13 +225,20 @@ class Statements:
             """)
 
     def fresh_ranges(self, first: int, last: int) -> sql.Composed:
-        """Ranges of BLOCK ids that are in the live table."""
+        """Ranges of BLOCK ids that are in the live table: the index is asked where each begins."""
         return self._sql(
             """
-            SELECT min(id), max(id) FROM (
-              SELECT id, (row_number() OVER (ORDER BY id) - 1) / {block} AS part
-              FROM {live} WHERE id BETWEEN {first} AND {last}) AS numbered
-            GROUP BY part ORDER BY part
+            WITH RECURSIVE cut (first) AS (
+              SELECT min(id) FROM {live} WHERE id BETWEEN {first} AND {last}
+              UNION ALL
+              SELECT (SELECT id FROM {live} WHERE id BETWEEN cut.first AND {last}
+                      ORDER BY id OFFSET {block} LIMIT 1)
+              FROM cut WHERE first IS NOT NULL),
+            part AS (
+              SELECT first, lead(first, 1, {last} + 1::bigint) OVER (ORDER BY first) AS next
+              FROM cut WHERE first IS NOT NULL)
+            SELECT first, (SELECT max(id) FROM {live} WHERE id >= first AND id < next)
+            FROM part ORDER BY first
             """,
             first=sql.Literal(first),
             last=sql.Literal(last),

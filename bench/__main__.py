@@ -21,6 +21,7 @@ from bench import (
     partitions,
     resegment,
     scaling,
+    serving,
     sizes,
     tables,
     versions,
@@ -37,6 +38,7 @@ BENCHES: dict[str, ModuleType] = {
     "graph": graph,
     "sizes": sizes,
     "live": live,
+    "serving": serving,
 }
 # these take long, and run only when named
 LONG: dict[str, ModuleType] = {

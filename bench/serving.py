@@ -5,15 +5,18 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from psycopg import sql
+from sqlalchemy import Engine
 
-from bench import synapses
+from bench import standins, synapses
 from bench.clients import Answer, ask, crowd
 from bench.figure import Figure
 from bench.place import Place, Server
@@ -21,21 +24,25 @@ from bench.processes import Tree
 from matengine import settings
 from matengine.box import programs
 from matengine.box.endpoint import LOOPBACK, free_port
+from matengine.engine.versions import layout
 from matengine.storage import connections
 from matengine.storage.connections import Connection
 
 VERSION = 2
+VIEW = f"{synapses.NAME}__mat{VERSION}", synapses.TABLE
 ROOT = "post_pt_root_id"
 ONE, HUNDRED, PAGE = 1_000, 280, 500_000
 CLIENTS = 32
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, how often, and how it is called in the figures."""
+    """What is asked, over HTTP and in SQL after the FROM, how often, and its name in figures."""
 
     name: str
     body: bytes
+    rest: str
     repeats: int
 
 
@@ -58,42 +65,80 @@ def _make(conn: Connection, place: Place) -> None:
     synapses.proofread(conn, folder)
     synapses.materialize(conn)
     # as some hours later: what was written is on disk, and statistics are up to date
+    conn.commit()
     conn.autocommit = True
     conn.execute("VACUUM ANALYZE")
     conn.execute("CHECKPOINT")
 
 
 def measure(server: Server, rows: int) -> list[Figure]:
-    """The figures of a server whose database is there."""
+    """The figures of a server whose database is there; the stand-in asks the same in turn."""
     with connections.connect(synapses.NAME) as conn:
         questions = _questions(conn)
+        copied = _copied(conn)
+    engine = standins.pandas_engine(connections.database_url(synapses.NAME))
     found = []
     with _serving() as (address, web):
-        tree = Tree([web, server.pid])
         for question in questions:
-            found += _cost(tree, address, question, rows)
-        found += _memory(web, address, questions[-1], rows)
+            if question is questions[-1]:
+                found += _memory(web, address, question, rows)
+            classic = _classic(server, engine, copied, question)
+            found += _cost(Tree([web, server.pid]), address, question, rows, classic)
         found += _crowd(address, questions[0], rows)
+    engine.dispose()
     return found
+
+
+def _copied(conn: Connection) -> str:
+    """A query of the version's rows with all columns of the answer; the WHERE is to follow."""
+    table = layout.layout_of(conn, synapses.TABLE, synapses.NAME)
+    columns = ["id", "created", "true AS valid"]
+    for column in table.columns:
+        if column.name in table.positions or column.name == "ctr_pt_position":
+            columns += [
+                f"ST_{axis.upper()}({column.name}) AS {column.name}_{axis}" for axis in "xyz"
+            ]
+        else:
+            columns.append(column.name)
+    return f"SELECT {', '.join(columns)} FROM {'.'.join(VIEW)}"  # noqa: S608 names of ours
+
+
+def _classic(server: Server, engine: Engine, copied: str, question: Question) -> float:
+    """CPU ms of the classic way, without HTTP: of this process and of PostgreSQL."""
+    repeats = max(2, question.repeats // 10)
+    query = f"{copied} {question.rest}"
+    standins.pandas_answer(engine, query)
+    tree = Tree([server.pid])
+    mine, theirs = time.process_time(), tree.cpu_s()
+    for _ in range(repeats):
+        standins.pandas_answer(engine, query)
+    return 1000 * (time.process_time() - mine + tree.cpu_s() - theirs) / repeats
 
 
 def _questions(conn: Connection) -> list[Question]:
     """One root of 1,000 rows, 100 of 280, and half of a million rows whatever they are."""
     counted = conn.execute(
-        f"SELECT {ROOT}, count(*) FROM {synapses.NAME}__mat{VERSION}.{synapses.TABLE}"
-        f" WHERE {ROOT} <> 0 GROUP BY 1"
+        sql.SQL("SELECT {root}, count(*) FROM {view} WHERE {root} <> 0 GROUP BY 1").format(
+            root=sql.Identifier(ROOT), view=sql.Identifier(*VIEW)
+        )
     ).fetchall()
     roots, sizes = np.array(counted, np.int64).T
     nearest = [roots[np.argsort(abs(sizes - n), kind="stable")] for n in (ONE, HUNDRED)]
     return [
-        Question("one root", _body(filter_in_dict=_among(nearest[0][:1])), 200),
-        Question("100 roots", _body(filter_in_dict=_among(nearest[1][:100])), 40),
-        Question("500,000 rows", _body(limit=PAGE), 5),
+        _of_roots("one root", nearest[0][:1], 200),
+        _of_roots("100 roots", nearest[1][:100], 40),
+        Question("500,000 rows", _body(limit=PAGE), f"ORDER BY id LIMIT {PAGE}", 5),
     ]
 
 
-def _among(roots: Sequence[int]) -> dict[str, object]:
-    return {synapses.TABLE: {ROOT: [int(root) for root in roots]}}
+def _of_roots(name: str, roots: Ids, repeats: int) -> Question:
+    listed = ",".join(map(str, roots.tolist()))
+    return Question(
+        name,
+        _body(filter_in_dict={synapses.TABLE: {ROOT: roots.tolist()}}),
+        f"WHERE {ROOT} IN ({listed}) ORDER BY id",
+        repeats,
+    )
 
 
 def _body(**content: object) -> bytes:
@@ -120,15 +165,17 @@ PATH = (
 )
 
 
-def _cost(tree: Tree, address: tuple[str, int], question: Question, rows: int) -> Iterator[Figure]:
+def _cost(
+    tree: Tree, address: tuple[str, int], question: Question, rows: int, classic: float
+) -> Iterator[Figure]:
     """CPU and latency of one client that asks again and again."""
     for _ in range(max(2, question.repeats // 10)):  # every worker, warm
         answer = asyncio.run(ask(address, PATH, question.body))
     before = tree.cpu_s()
     answers = asyncio.run(crowd(address, PATH, question.body, 1, question.repeats))
     cpu_ms = 1000 * (tree.cpu_s() - before) / question.repeats
-    note = f"{answer.rows:,} rows, {answer.size:,} bytes"
-    yield Figure(f"{question.name}: CPU", cpu_ms, None, "ms", rows, note)
+    note = f"{answer.size:,} bytes" + (f", {answer.rows:,} rows" if answer.rows >= 0 else "")
+    yield Figure(f"{question.name}: CPU", cpu_ms, classic, "ms", rows, note)
     p50 = 1000 * statistics.median(a.seconds for a in answers)
     yield Figure(f"{question.name}: p50", p50, None, "ms", rows)
 

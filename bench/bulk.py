@@ -1,5 +1,6 @@
 """Files of synapses into tables: rows, supervoxels, roots, the first version, on two cores."""
 
+import logging
 import multiprocessing
 import os
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 from numpy.typing import NDArray
 
 from bench import standins, synapses, volume
@@ -107,6 +109,7 @@ def _workers() -> Iterator["multiprocessing.pool.Pool"]:
 
 
 def _ready(number: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     time.sleep(0.5)  # so that each takes one
 
 

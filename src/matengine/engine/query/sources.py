@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from matengine.engine import access
 from matengine.engine.access import User
 from matengine.engine.annotations import tables
 from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.query import moments, relation, remembered, shaping
+from matengine.engine.query.live import again
 from matengine.engine.query.live import relation as live
 from matengine.engine.query.model import At, Query
 from matengine.engine.query.moments import Moment
@@ -64,7 +66,12 @@ def resolve(conn: Connection, datastack: str, at: At, names: Iterable[str], user
     def make() -> Sources:
         return _resolved(conn, datastack, at, asked, user)
 
-    found = remembered.recall(conn, datastack, at, asked, make) if isinstance(at, int) else make()
+    if isinstance(at, int):
+        found = remembered.recall(conn, datastack, at, asked, make)
+    elif isinstance(at, datetime):
+        found = again.recall(conn, datastack, at, asked, make)
+    else:
+        found = make()
     for table in found.metadata.values():
         access.check_read(user, table)
     return found

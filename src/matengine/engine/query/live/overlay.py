@@ -75,6 +75,17 @@ def at(conn: Connection, moment: Moment, table: Layout, segmentation: Segmentati
     return Overlay(state.name, state.step, epoch, state.size, state.unresolved)
 
 
+def complete(conn: Connection, moment: Moment, table: Layout) -> tuple[str, str, int] | None:
+    """Token, name and step of a table's overlay over the embedded chunkedgraph.
+
+    None where it has yet to be made, lacks roots, or nobody has used it lately.
+    """
+    gulf, state = look(conn, moment, table, None, None)
+    if state is None or state.unresolved or state.idle > UNUSED / 4:
+        return None
+    return gulf.token, state.name, state.step
+
+
 def _wait_for_others(conn: Connection, table: Layout) -> None:
     """One maker at a time; those who waited find what it made. Raises Unavailable in the end."""
     conn.execute("SELECT set_config('lock_timeout', %s, true)", (PATIENCE,))

@@ -1,0 +1,61 @@
+"""What a live question found out of names is used again until something that decides it changes."""
+
+import pytest
+from small_world import Pair, write_volume
+
+from matengine.engine.annotations import tables
+from matengine.engine.query import answer, sources
+from matengine.engine.query.model import Query
+from matengine.errors import NotFound
+from matengine.storage.connections import Connection
+
+
+def test_names_are_looked_into_again_only_where_something_has_changed(
+    conn: Connection, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = Pair(conn, write_volume(tmp_path_factory.mktemp("volume")))
+    pair.insert([(1, 2, 2), (5, 6, 2), (1, 1, 1)], 1.5)
+    pair.epoch()
+    looked = 0
+    resolved = sources._resolved
+
+    def counted(*asked: object) -> sources.Sources:
+        nonlocal looked
+        looked += 1
+        return resolved(*asked)
+
+    monkeypatch.setattr(sources, "_resolved", counted)
+
+    def looks() -> int:
+        """Of the last of some questions."""
+        nonlocal looked
+        for _ in range(3):
+            looked = 0
+            pair.judge_live(pair.clock())
+        return looked
+
+    def first_looks() -> int:
+        nonlocal looked
+        looked = 0
+        answer.ask(conn, pair.name, pair.clock(), Query(pair.table))
+        conn.commit()
+        return looked
+
+    assert looks() == 0
+    for change in (
+        lambda: pair.insert([(4, 5, 6), (7, 8, 9), (1, 1, 1)], None),
+        lambda: pair.merge(3, 40),
+        lambda: pair.delete(0),
+        pair.epoch,
+    ):
+        change()
+        assert first_looks() == 1
+        assert looks() == 0
+    tables.update_metadata(conn, pair.table, description="other")
+    conn.commit()
+    assert first_looks() == 1
+    tables.delete_table(conn, pair.notes)
+    tables.delete_table(conn, pair.table)
+    conn.commit()
+    with pytest.raises(NotFound, match="was deleted"):
+        answer.ask(conn, pair.name, pair.clock(), Query(pair.table))

@@ -32,6 +32,7 @@ class _Connection(psycopg.Connection[Any]):
         if self.left == 0:
             super().commit()
             _end(self)
+            self.close()  # whose block has just been left closes it no more
             raise Cut
         _count(self)
         super().commit()

@@ -56,9 +56,13 @@ def open_connection(conninfo: str, *, autocommit: bool = False) -> Connection:
             f"PostgreSQL cannot be reached: {str(error).strip().splitlines()[-1]}",
             "Is the server up?",
         ) from error
-    conn.execute(f"SET timezone TO 'UTC'; SET statement_timeout TO '{STATEMENT_DEADLINE}'")
-    if not autocommit:
-        conn.commit()
+    try:
+        conn.execute(f"SET timezone TO 'UTC'; SET statement_timeout TO '{STATEMENT_DEADLINE}'")
+        if not autocommit:
+            conn.commit()
+    except BaseException:
+        conn.close()
+        raise
     return conn
 
 

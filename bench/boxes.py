@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bench import synapses
 from bench.figure import Figure
 from bench.place import Place, Server
-from bench.processes import Tree
+from bench.tree import Tree
 from matengine.storage import connections
 from matengine.storage.connections import Connection
 from matengine.storage.copy import copy_columns

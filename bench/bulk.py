@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bench import standins, synapses, volume
 from bench.figure import Figure
 from bench.place import Place, Server
-from bench.processes import Tree
+from bench.tree import Tree
 from bench.volume import Made
 from matengine.engine import datastacks, upload
 from matengine.engine.annotations import bulk, tables

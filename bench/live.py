@@ -17,7 +17,7 @@ from bench.changes import Changes
 from bench.clients import Answer, crowd
 from bench.figure import Figure
 from bench.place import Place, Server
-from bench.processes import Tree
+from bench.tree import Tree
 from matengine import settings
 from matengine.box import programs
 from matengine.box.endpoint import LOOPBACK, free_port

@@ -20,7 +20,7 @@ from bench import standins, synapses
 from bench.clients import Answer, ask, crowd
 from bench.figure import Figure
 from bench.place import Place, Server
-from bench.processes import Tree
+from bench.tree import Tree
 from matengine import settings
 from matengine.box import programs
 from matengine.box.endpoint import LOOPBACK, free_port

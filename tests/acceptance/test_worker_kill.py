@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import Works, until, works
 from small_world import SIZE, Pair, write_volume
 
 from matengine.engine import upload
@@ -21,7 +22,6 @@ from matengine.engine.annotations import rows
 from matengine.engine.pacing import choice
 from matengine.engine.runs import runs
 from matengine.storage.connections import Connection, create_aligned_volume
-from processes import Works, until, works
 
 ROWS = 200
 VOLUME = "killed"

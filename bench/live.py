@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,10 +14,8 @@ from bench.changes import Changes
 from bench.clients import Answer, crowd
 from bench.figure import Figure
 from bench.place import Place, Server
+from bench.serving import serving
 from bench.tree import Tree
-from matengine import settings
-from matengine.box import programs
-from matengine.box.endpoint import LOOPBACK, free_port
 from matengine.engine.query import answer
 from matengine.engine.query.live import overlay
 from matengine.engine.query.model import At, Filter, Op, Query
@@ -73,7 +68,7 @@ def measure(server: Server, conn: Connection, changes: Changes) -> list[Figure]:
     found: list[Figure] = []
     rows = changes.synapses.num_rows
     root = _root(conn, changes)
-    with _serving() as (address, web):
+    with serving() as (address, web):
         for name, share in SHARES.items():
             changes.until(round(share * rows))
             served = Tree([web, server.pid])
@@ -192,20 +187,6 @@ class Asked:
     def _told(self, name: str, ours: float, stand_in: float | None) -> Figure:
         note = "" if stand_in is None else f"stand-in: version 1; {self._ask(now())} rows"
         return Figure(f"{name}, {self.pending} pending: CPU", ours, stand_in, "ms", self.rows, note)
-
-
-@contextmanager
-def _serving() -> Iterator[tuple[tuple[str, int], int]]:
-    """Address and process id of the server, started as a box starts it."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        web = programs.Server(Path(folder), Path(folder) / "log", settings.load, LOOPBACK, port)
-        web.start()
-        try:
-            assert web.process is not None
-            yield (LOOPBACK, port), web.process.pid
-        finally:
-            web.stop()
 
 
 def _root(conn: Connection, changes: Changes) -> int:

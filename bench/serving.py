@@ -78,7 +78,7 @@ def measure(server: Server, rows: int) -> list[Figure]:
         copied = _copied(conn)
     engine = standins.pandas_engine(connections.database_url(synapses.NAME))
     found = []
-    with _serving() as (address, web):
+    with serving() as (address, web):
         for question in questions:
             if question is questions[-1]:
                 found += _memory(web, address, question, rows)
@@ -146,7 +146,7 @@ def _body(**content: object) -> bytes:
 
 
 @contextmanager
-def _serving() -> Iterator[tuple[tuple[str, int], int]]:
+def serving() -> Iterator[tuple[tuple[str, int], int]]:
     """Address and process id of gunicorn, started as a box starts it."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:

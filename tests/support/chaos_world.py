@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import tensorstore as ts
 from numpy.typing import NDArray
+from raw_volume import write_raw_volume
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -111,27 +111,8 @@ def _first_rows(rows: int, seed: int) -> pa.Table:
 
 
 def _write_volume(folder: Path) -> str:
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": {"driver": "file", "path": str(folder)},
-            "multiscale_metadata": {
-                "type": "segmentation",
-                "data_type": "uint64",
-                "num_channels": 1,
-            },
-            "scale_metadata": {
-                "size": SIZE.tolist(),
-                "encoding": "raw",
-                "chunk_size": [CHUNK] * 3,
-                "resolution": [1, 1, 1],
-            },
-        },
-        create=True,
-    ).result()
     voxels = np.indices(SIZE).reshape(3, -1).T
-    store[:, :, :, 0] = supervoxels(voxels).reshape(SIZE).astype(np.uint64)
-    return str(folder)
+    return write_raw_volume(folder, supervoxels(voxels).reshape(SIZE), chunk=[CHUNK] * 3)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import tensorstore as ts
 from flask.testing import FlaskClient
+from raw_volume import write_raw_volume
 
 from matengine.api.app import create_app
 from matengine.engine import datastacks
@@ -59,18 +59,7 @@ def served_box(name: str, folder: Path) -> Iterator[Box]:
     voxels = np.zeros((32, 8, 8), np.uint64)
     for x, supervoxel in enumerate(SV):
         voxels[8 * x + 1 : 8 * x + 8, 1:, 1:] = supervoxel
-    spec = {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": {"driver": "file", "path": f"{folder}/"},
-        "multiscale_metadata": {"type": "segmentation", "data_type": "uint64", "num_channels": 1},
-        "scale_metadata": {
-            "size": voxels.shape,
-            "chunk_size": [8, 8, 8],
-            "resolution": NM,
-            "encoding": "raw",
-        },
-    }
-    ts.open(spec, create=True, open=True).result()[..., 0].write(voxels).result()
+    write_raw_volume(folder, voxels, chunk=(8, 8, 8), resolution_nm=NM)
     edges = pa.table({"supervoxel_a": SV[:1], "supervoxel_b": SV[1:2]})
     with connections.connect(name) as conn:
         segmentation = datastacks.Segmentation(name, str(folder), list(NM), [8, 8, 8])

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorstore as ts
 from psycopg import sql
+from raw_volume import write_raw_volume
 from replayed import Replayed
 
 from matengine.engine.annotations import tables
@@ -65,25 +65,7 @@ def _write_volume(folder: Path, replayed: Replayed, dice: random.Random) -> np.n
     voxels = np.zeros(count, np.uint64)
     voxels[: len(some)] = some
     voxels = voxels.reshape((SIDE,) * 3)
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": {"driver": "file", "path": str(folder)},
-            "multiscale_metadata": {
-                "type": "segmentation",
-                "data_type": "uint64",
-                "num_channels": 1,
-            },
-            "scale_metadata": {
-                "size": [SIDE] * 3,
-                "encoding": "raw",
-                "chunk_size": [SIDE] * 3,
-                "resolution": [4, 4, 40],
-            },
-        },
-        create=True,
-    ).result()
-    store[:, :, :, 0] = voxels
+    write_raw_volume(folder, voxels, chunk=[SIDE] * 3, resolution_nm=(4, 4, 40))
     return voxels
 
 

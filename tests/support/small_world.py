@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import tensorstore as ts
 from psycopg import sql
+from raw_volume import write_raw_volume
 from recounting import recount
 
 from matengine.engine import datastacks
@@ -48,26 +48,7 @@ def supervoxel_array() -> np.ndarray:
 
 def write_volume(folder: Path) -> str:
     """The array as a precomputed volume of 1 nm voxels."""
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": {"driver": "file", "path": str(folder)},
-            "multiscale_metadata": {
-                "type": "segmentation",
-                "data_type": "uint64",
-                "num_channels": 1,
-            },
-            "scale_metadata": {
-                "size": [SIZE] * 3,
-                "encoding": "raw",
-                "chunk_size": [CHUNK] * 3,
-                "resolution": [1, 1, 1],
-            },
-        },
-        create=True,
-    ).result()
-    store[:, :, :, 0] = supervoxel_array()
-    return str(folder)
+    return write_raw_volume(folder, supervoxel_array(), chunk=[CHUNK] * 3)
 
 
 @dataclass

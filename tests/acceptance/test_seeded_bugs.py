@@ -58,8 +58,8 @@ BUGS = {
     ),
     "roots that expired are sought at the first point only": Bug(
         "engine/versions/collect.py",
-        "for root in self.table.roots",
-        "for root in self.table.roots[:1]",
+        "shown=shown,\n            )\n            for root in self.table.roots",
+        "shown=shown,\n            )\n            for root in self.table.roots[:1]",
     ),
     "an edit at the very time is overlooked": Bug(
         "segmentation/chunkedgraph/local/graph.py", "AND expired_ms <= %s)", "AND expired_ms < %s)"
@@ -71,17 +71,17 @@ BUGS = {
         " datetime.fromtimestamp(run.time.timestamp() + 0.001, run.time.tzinfo))",
     ),
     "a supervoxel has its old root for a moment longer": Bug(
-        "segmentation/chunkedgraph/local/graph.py",
+        "segmentation/chunkedgraph/local/roots.py",
         "AND f.from_ms <= %s AND f.to_ms > %s",
         "AND f.from_ms < %s AND f.to_ms >= %s",
     ),
     "a lookup that failed is stored as background": Bug(
         "engine/versions/resolve.py",
-        "ids[missing], known[missing] = found.ids, found.known",
-        "ids[missing], known[missing] = found.ids, True",
+        "rows.known[number][missing] = known",
+        "rows.known[number][missing] = True",
     ),
     "a row with a new root is added twice": Bug(
-        "engine/versions/apply.py", "is_new if shown_before else", '"" if shown_before else'
+        "engine/versions/apply.py", "WHERE t.place IS NULL ORDER BY", "WHERE true ORDER BY"
     ),
     "a row with a new root is not closed": Bug(
         "engine/versions/apply.py",
@@ -141,8 +141,8 @@ BUGS = {
     ),
     "an epoch is collected that a version names": Bug(
         "engine/versions/garbage.py",
-        "AND (v.status IN ('AVAILABLE', 'RUNNING') OR",
-        "AND (v.status = 'RUNNING' OR",
+        "bool_or(v.status IN ('AVAILABLE', 'RUNNING') OR",
+        "bool_or(v.status = 'RUNNING' OR",
         among=("insert", "epoch", "drop", "collect"),
     ),
     "compacting loses rows of old": Bug(

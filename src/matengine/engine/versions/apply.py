@@ -127,7 +127,8 @@ class Statements:
         return self._sql("""
             WITH closed AS (
               UPDATE {history} AS h SET to_epoch = {epoch} FROM pg_temp.taken AS t
-              WHERE h.ctid = t.place AND h.to_epoch = {open} AND h.from_epoch < {epoch}
+              WHERE h.ctid = t.place AND h.id = t.id
+                AND h.to_epoch = {open} AND h.from_epoch < {epoch}
               RETURNING h.*, t AS t),
             added AS (
               INSERT INTO {history} ({columns}, from_epoch)

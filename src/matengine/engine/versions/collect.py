@@ -235,9 +235,9 @@ class Statements:
                       ORDER BY id OFFSET {block} LIMIT 1)
               FROM cut WHERE first IS NOT NULL),
             part AS (
-              SELECT first, lead(first, 1, {last} + 1::bigint) OVER (ORDER BY first) AS next
+              SELECT first, coalesce(lead(first) OVER (ORDER BY first) - 1, {last}) AS last
               FROM cut WHERE first IS NOT NULL)
-            SELECT first, (SELECT max(id) FROM {live} WHERE id >= first AND id < next)
+            SELECT first, (SELECT max(id) FROM {live} WHERE id BETWEEN first AND part.last)
             FROM part ORDER BY first
             """,
             first=sql.Literal(first),

@@ -26,6 +26,11 @@ def test_names_are_looked_into_again_only_where_something_has_changed(
 
     monkeypatch.setattr(sources, "_resolved", counted)
 
+    def next_millisecond() -> None:
+        """Moments are whole ones: what happened in this one is not of it yet."""
+        conn.execute("SELECT pg_sleep(0.001)")
+        conn.commit()
+
     def looks() -> int:
         """Of the last of some questions."""
         nonlocal looked
@@ -36,6 +41,7 @@ def test_names_are_looked_into_again_only_where_something_has_changed(
 
     def first_looks() -> int:
         nonlocal looked
+        next_millisecond()
         looked = 0
         answer.ask(conn, pair.name, pair.clock(), Query(pair.table))
         conn.commit()
@@ -57,5 +63,6 @@ def test_names_are_looked_into_again_only_where_something_has_changed(
     tables.delete_table(conn, pair.notes)
     tables.delete_table(conn, pair.table)
     conn.commit()
+    next_millisecond()
     with pytest.raises(NotFound, match="was deleted"):
         answer.ask(conn, pair.name, pair.clock(), Query(pair.table))

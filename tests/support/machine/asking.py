@@ -44,7 +44,8 @@ class Asking(Changes):
         if at is None or self.way is not None or self.writer is not None:
             return []
         past = self._past(stack)
-        return [self._judge(dice, stack, past, at) for _ in range(2)]
+        moment = times.floor_ms(at)  # as an epoch's is
+        return [self._judge(dice, stack, past, moment) for _ in range(2)]
 
     def check_foretold(self, stack: Keeper, at: datetime | None, told: Told) -> None:
         """The epoch of the moment tells the same, byte for byte."""

@@ -14,7 +14,8 @@ class Tree:
         self.roots = roots
 
     def pids(self) -> list[int]:
-        return [pid for root in self.roots for pid in _family(root)]
+        """Each once, also where one of the roots started another."""
+        return list({pid: None for root in self.roots for pid in _family(root)})
 
     def cpu_s(self) -> float:
         """User and system time, also of children that have ended."""

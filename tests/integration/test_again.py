@@ -5,8 +5,8 @@ from small_world import Pair, write_volume
 
 from matengine.engine.annotations import tables
 from matengine.engine.query import answer, sources
-from matengine.engine.query.model import Query
-from matengine.errors import NotFound
+from matengine.engine.query.model import Filter, Op, Query, Roots
+from matengine.errors import Invalid, NotFound
 from matengine.storage.connections import Connection
 
 
@@ -66,3 +66,26 @@ def test_names_are_looked_into_again_only_where_something_has_changed(
     next_millisecond()
     with pytest.raises(NotFound, match="was deleted"):
         answer.ask(conn, pair.name, pair.clock(), Query(pair.table))
+
+
+def test_a_root_that_an_edit_ends_is_known_to_live_no_more(
+    conn: Connection, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pair = Pair(conn, write_volume(tmp_path_factory.mktemp("volume")))
+    pair.insert([(1, 2, 2), (5, 6, 2), (1, 1, 1)], 1.5)
+    pair.epoch()
+    whole = answer.ask(conn, pair.name, pair.clock(), Query(pair.table))
+    root = whole["pre_pt_root_id"][0].as_py()
+    of_root = (Filter(pair.table, "pre_pt_root_id", Op.EQUAL, root),)
+    query = Query(pair.table, filters=of_root, roots=Roots.REFUSED)
+
+    def ask() -> int:
+        conn.execute("SELECT pg_sleep(0.001)")
+        conn.commit()
+        return answer.ask(conn, pair.name, pair.clock(), query).num_rows
+
+    assert [ask() for _ in range(4)] == [1] * 4
+    under = pair.supervoxels.index(int(pair.voxels[1, 2, 2]))
+    pair.merge(under, under + 40)
+    with pytest.raises(Invalid, match=f"{root} is not of this time"):
+        ask()

@@ -144,7 +144,9 @@ def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LO
     filters.check_patterns(conn, query.filters)
     if query.complete:
         missing.refuse(conn, datastack, found.relations)
-    settled = outdated.settle(conn, datastack, found.moment.time, query, found.relations)
+    settled = outdated.settle(
+        conn, datastack, found.moment.time, query, found.relations, found.alive
+    )
     if settled.query is not query:
         query = settled.query
         plain = Body(query, found.relations)

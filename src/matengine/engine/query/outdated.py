@@ -63,17 +63,19 @@ def settle(
     at: datetime,
     query: Query,
     relations: Mapping[str, Relation],
+    alive: set[int],
 ) -> Settled:
     """Do with the root ids in the filters what the query says; `at` is the segmentation's moment.
 
-    They are those of "in", "not in" and "equal" on columns with roots, of views too. Raises
+    They are those of "in", "not in" and "equal" on columns with roots, of views too. Those in
+    `alive` are known to live at the moment, and others that do are added to it. Raises
     Invalid for ids that are refused and where there are too many, Unavailable where a
     chunkedgraph's server does not answer. Asks the chunkedgraph once where all are alive.
     """
     plain = replace(query, roots=Roots.LEFT, translate_roots=False)
     if query.roots is Roots.LEFT and not query.translate_roots:
         return Settled(query)
-    asked = roots_named(query.filters, relations)
+    asked = [root for root in roots_named(query.filters, relations) if root not in alive]
     if not asked:
         return Settled(plain)
     if len(asked) > MOST_CHECKED:
@@ -82,6 +84,8 @@ def settle(
         )
     graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
     gone = _not_alive(graph, asked, at)
+    if len(alive) < MOST_CHECKED:
+        alive.update(set(asked).difference(gone))
     if not query.translate_roots:
         if gone and query.roots is Roots.REFUSED:
             raise _refusal(_judge(graph, gone[:MOST_TOLD], at), len(gone))

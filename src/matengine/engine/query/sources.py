@@ -30,13 +30,15 @@ MOST_SHAPES = 64
 class Sources:
     """The relations of a query by name, in the order in which it names them.
 
-    metadata: of all annotation tables that they are made from, by name.
+    metadata: of all annotation tables that they are made from, by name. alive: root ids that were
+    found to live at the moment; kept with the rest, as long as nothing changes.
     """
 
     moment: Moment
     relations: dict[str, Relation]
     metadata: dict[str, TableMetadata]
     shapes: dict[str, Shape] = field(default_factory=dict, compare=False, repr=False)
+    alive: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def shape(self, query: Query) -> Shape:
         """What answers to a query about these relations look like; raises as `shaping.shape`."""

@@ -3,7 +3,6 @@
 The first epoch of a table is written by `first`.
 """
 
-from itertools import pairwise
 from typing import Any
 
 from psycopg import sql
@@ -11,41 +10,34 @@ from psycopg import sql
 from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
-from matengine.engine.versions import fingerprint, layout, planner
+from matengine.engine.versions import fingerprint, layout, planner, root_ranges
 from matengine.engine.versions.layout import OPEN, Layout
+from matengine.engine.versions.root_ranges import Range
 from matengine.storage.connections import Connection
 
 # Rows that one unit writes in one transaction
 BLOCK = 250_000
 
 
-def ranges(conn: Connection, table: Layout, run: Run) -> list[tuple[int | None, int | None]]:
+def ranges(conn: Connection, table: Layout, run: Run) -> list[Range]:
     """Ranges of the ordering root that split the epoch's staged rows into about BLOCK each.
 
     The first and the last range are open. Empty where nothing is staged.
     """
     staged = table.staged(run.epoch)
-    row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(staged)).fetchone()
-    assert row is not None
-    if row[0] == 0:
+    (count,) = only_row(conn, sql.SQL("SELECT count(*) FROM {}").format(staged))
+    if not count:
         return []
-    parts = -(-row[0] // BLOCK)
+    parts = -(-count // BLOCK)
     fractions = [part / parts for part in range(1, parts)]
     cuts = conn.execute(
         sql.SQL(
             "SELECT DISTINCT unnest(percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY {order}))"
             " FROM {staged} ORDER BY 1"
-        ).format(order=_order(table), staged=staged),
+        ).format(order=root_ranges.order(table), staged=staged),
         (fractions,),
     ).fetchall()
-    bounds = [None, *(int(cut) for (cut,) in cuts), None]
-    # a cut begins a range, so the range before it ends one short of it
-    return [(low, None if high is None else high - 1) for low, high in pairwise(bounds)]
-
-
-def _order(table: Layout, *alias: str) -> sql.Composed:
-    """The ordering root; 0 for rows where it is not known."""
-    return sql.SQL("coalesce({}, 0)").format(sql.Identifier(*alias, table.order))
+    return root_ranges.between(cuts)
 
 
 def apply(conn: Connection, run: Run, unit: Unit) -> None:
@@ -85,8 +77,8 @@ class Statements:
             "live": table.live,
             "epoch": sql.Literal(run.epoch),
             "open": sql.Literal(OPEN),
-            "within": _within(table, unit),
-            "order": _order(table, "t"),
+            "within": root_ranges.within(table, unit, "s"),
+            "order": root_ranges.order(table, "t"),
             "order_copied": sql.SQL("coalesce({}, 0)").format(
                 fresh[-1] if fresh else sql.Identifier("c", "id")
             ),
@@ -155,17 +147,6 @@ class Statements:
             SELECT count(*), coalesce(sum({hash_added}::numeric), 0),
                    coalesce(sum({gap_added}), 0) FROM added
             """)
-
-
-def _within(table: Layout, unit: Unit) -> sql.Composed:
-    """The condition that a staged row `s` is in the unit's range."""
-    order = _order(table, "s")
-    conditions = [sql.SQL("true").format()]
-    if unit.first_id is not None:
-        conditions.append(sql.SQL("{} >= {}").format(order, sql.Literal(unit.first_id)))
-    if unit.last_id is not None:
-        conditions.append(sql.SQL("{} <= {}").format(order, sql.Literal(unit.last_id)))
-    return sql.SQL(" AND ").join(conditions)
 
 
 def _row(alias: str, columns: tuple[str, ...]) -> sql.Composed:

@@ -3,15 +3,14 @@
 History shows nothing yet and has no index, so there is nothing to compare with or to close.
 """
 
-from itertools import pairwise
-
 from psycopg import sql
 
 from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
-from matengine.engine.versions import apply, fingerprint, layout
+from matengine.engine.versions import apply, fingerprint, layout, root_ranges
 from matengine.engine.versions.layout import Layout
+from matengine.engine.versions.root_ranges import Range
 from matengine.storage.connections import Connection
 
 KIND = "first"
@@ -27,7 +26,7 @@ SAMPLE = 50_000
 MEMORY = "SET LOCAL work_mem = '128MB'"
 
 
-def ranges(conn: Connection, table: Layout, run: Run) -> list[tuple[int | None, int | None]]:
+def ranges(conn: Connection, table: Layout, run: Run) -> list[Range]:
     """Ranges of the ordering root that split the staged rows into about equal parts.
 
     The first and the last range are open. Empty where nothing is staged.
@@ -43,11 +42,14 @@ def ranges(conn: Connection, table: Layout, run: Run) -> list[tuple[int | None, 
         sql.SQL(
             "SELECT DISTINCT unnest(percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {}))"
             " FROM {} AS t TABLESAMPLE SYSTEM ({}) REPEATABLE (0) ORDER BY 1"
-        ).format(fractions, _order(table), staged, sql.Literal(min(100, 100 * SAMPLE / count)))
+        ).format(
+            fractions,
+            root_ranges.order(table, "t"),
+            staged,
+            sql.Literal(min(100, 100 * SAMPLE / count)),
+        )
     ).fetchall()
-    bounds = [None, *(int(cut) for (cut,) in cuts if cut is not None), None]
-    # a cut begins a range, so the range before it ends one short of it
-    return [(low, None if high is None else high - 1) for low, high in pairwise(bounds)]
+    return root_ranges.between(cuts)
 
 
 def write(conn: Connection, run: Run, unit: Unit) -> None:
@@ -92,7 +94,7 @@ def _insert(table: Layout, run: Run, unit: Unit) -> sql.Composed:
         WITH added AS (
           INSERT INTO {history} AS h ({columns}, from_epoch)
           SELECT {values}, {epoch} FROM {staged} AS t JOIN {live} AS l USING (id)
-          WHERE {within} ORDER BY {order}, t.id
+          WHERE t.resolved AND {within} ORDER BY {order}, t.id
           RETURNING {hash} AS hash, {gap} AS gap)
         SELECT count(*), coalesce(sum(hash), 0), coalesce(sum(gap), 0) FROM added
         """).format(
@@ -102,24 +104,8 @@ def _insert(table: Layout, run: Run, unit: Unit) -> sql.Composed:
         epoch=sql.Literal(run.epoch),
         staged=table.staged(run.epoch),
         live=table.live,
-        within=_within(table, unit),
-        order=_order(table),
+        within=root_ranges.within(table, unit, "t"),
+        order=root_ranges.order(table, "t"),
         hash=fingerprint.row_hash(table, "h"),
         gap=fingerprint.gap(table, "h"),
     )
-
-
-def _within(table: Layout, unit: Unit) -> sql.Composed:
-    """The condition that a staged row `t` is in the unit's range."""
-    conditions = [sql.SQL("t.resolved").format()]
-    for bound, comparison in ((unit.first_id, ">="), (unit.last_id, "<=")):
-        if bound is not None:
-            conditions.append(
-                sql.SQL("{} {} {}").format(_order(table), sql.SQL(comparison), sql.Literal(bound))
-            )
-    return sql.SQL(" AND ").join(conditions)
-
-
-def _order(table: Layout) -> sql.Composed:
-    """The ordering root of a staged row; 0 where it is not known."""
-    return sql.SQL("coalesce({}, 0)").format(sql.Identifier("t", table.order))

@@ -1,5 +1,6 @@
 """Aligned volumes are databases: make them, list them, connect to them."""
 
+import select
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -64,6 +65,16 @@ def open_connection(conninfo: str, *, autocommit: bool = False) -> Connection:
         conn.close()
         raise
     return conn
+
+
+def has_word(conn: Connection) -> bool:
+    """Whether the server has said something on an idle connection: mostly, that it has ended it.
+
+    The kernel knows; it costs no round trip.
+    """
+    waiting = select.poll()
+    waiting.register(conn.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def conninfo_of(conn: Connection) -> str:

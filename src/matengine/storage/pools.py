@@ -1,7 +1,6 @@
 """Connection pools of a long-lived process, one an aligned volume."""
 
 import os
-import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,13 +51,8 @@ def close_all() -> None:
 
 
 def _check(conn: Connection) -> None:
-    """Raise where the server has ended a connection meanwhile.
-
-    Nothing is to be read from one that it keeps for us, and to ask the kernel costs no round trip.
-    """
-    waiting = select.poll()
-    waiting.register(conn.fileno(), select.POLLIN)
-    if waiting.poll(0):
+    """Raise where the server has ended a connection meanwhile."""
+    if connections.has_word(conn):
         ConnectionPool.check_connection(conn)
 
 

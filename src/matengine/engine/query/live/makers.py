@@ -5,12 +5,11 @@ A new one costs as much as what a last edit changed, so a few are kept.
 
 import atexit
 import os
-import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from matengine.storage.connections import Connection, conninfo_of, open_connection
+from matengine.storage.connections import Connection, conninfo_of, has_word, open_connection
 
 _MOST = 2
 _idle: list[tuple[int, str, Connection]] = []  # process, where to; those used last at the end
@@ -39,9 +38,7 @@ def _kept(where: str) -> Connection | None:
             return None
         _idle.remove(mine[-1])
     conn = mine[-1][2]
-    waiting = select.poll()
-    waiting.register(conn.fileno(), select.POLLIN)
-    if not waiting.poll(0):
+    if not has_word(conn):
         return conn
     conn.close()
     return None

@@ -47,6 +47,15 @@ def made(cache: Path, rows: int) -> Path:
     return folder
 
 
+def bring(conn: Connection, folder: Path) -> pa.Table:
+    """All of a folder's synapses with their supervoxels, in no version yet; gives them."""
+    rows = pq.read_table(folder / "synapses.parquet")
+    create(conn, folder)
+    load(conn, rows)
+    give_supervoxels(conn, rows)
+    return rows
+
+
 def create(conn: Connection, folder: Path) -> None:
     """The chunkedgraph with all supervoxels, the datastack, and an annotation table; committed."""
     supervoxels = pq.read_table(folder / "supervoxels.parquet")
@@ -142,7 +151,7 @@ def edit(conn: Connection, batch: Edits) -> Edits:
     for operation in np.unique(batch.operations):
         mine = batch.operations == operation
         local.relabel(conn, NAME, batch.supervoxels[mine], batch.roots[mine])
-    graph = datastacks.open_graph(conn, datastacks.get(conn, NAME).segmentation)
+    graph = datastacks.graph_of(conn, NAME)
     roots = graph.roots(batch.supervoxels, times.now())
     conn.commit()
     return Edits(batch.operations, batch.supervoxels, roots)

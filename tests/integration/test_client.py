@@ -255,7 +255,7 @@ def test_proof(there: There) -> None:
 
     changed = there.stack.diff(there.table, 1, 2).to_pylist()
     merged = next(row["new_pre_pt_root_id"] for row in changed if row["change"] == "changed")
-    graph = datastacks.open_graph(conn, datastacks.get(conn, name).segmentation)
+    graph = datastacks.graph_of(conn, name)
     lineage = there.stack.lineage(merged)
     expected = graph.lineage([merged])
     assert {r["root_id"]: r["ended_by"] for r in lineage["roots"]} == {

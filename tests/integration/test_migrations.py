@@ -140,7 +140,7 @@ def check_version(conn: Connection, version: int) -> None:
     at = catalogue.version(conn, NAME, version).time
     assert at is not None
     voxels = supervoxel_array()
-    graph = datastacks.open_graph(conn, datastacks.get(conn, NAME).segmentation)
+    graph = datastacks.graph_of(conn, NAME)
     shown = set()
     for point in ("pre_pt", "post_pt"):
         rows = all_rows(

@@ -184,6 +184,11 @@ def open_graph(conn: Connection, segmentation: Segmentation) -> ChunkedGraph:
     return HttpGraph(segmentation.graph, segmentation.name, token=settings.token())
 
 
+def graph_of(conn: Connection, name: str) -> ChunkedGraph:
+    """The chunkedgraph of a datastack; raises NotFound."""
+    return open_graph(conn, get(conn, name).segmentation)
+
+
 def settle(conn: Connection, segmentation: Segmentation, at: datetime) -> None:
     """Make the roots as of `at` final: the embedded chunkedgraph takes no edit of that time on.
 

@@ -5,9 +5,9 @@ from time import monotonic
 
 from matengine.engine import datastacks
 from matengine.errors import Invalid, MatengineError
-from matengine.storage.connections import Connection
+from matengine.storage.connections import Connection, conninfo_of
 
-_Place = tuple[str, int, str, str]
+_Place = tuple[str, str]
 # by database and segmentation, as far as this process has asked: a graph begins once
 _KNOWN: dict[_Place, datetime] = {}
 # until when, on the monotonic clock, a server that could not tell is not asked again
@@ -21,13 +21,13 @@ def refuse_before(conn: Connection, datastack: str, segmentation: str, at: datet
     Asks the chunkedgraph for it once. Where a server cannot tell, as before its first operation,
     no time is refused.
     """
-    place = (conn.info.host, conn.info.port, conn.info.dbname, segmentation)
+    place = (conninfo_of(conn), segmentation)
     if place in _KNOWN and at >= _KNOWN[place]:
         return
     if _UNTOLD.get(place, 0.0) > monotonic() or _after_an_epoch(conn, datastack, at):
         return
     try:
-        graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
+        graph = datastacks.graph_of(conn, datastack)
         first = graph.oldest_timestamp()
     except MatengineError:
         _UNTOLD[place] = monotonic() + _PATIENCE_S

@@ -84,7 +84,7 @@ def related(
 
     Raises NotFound for an unknown root.
     """
-    graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
+    graph = datastacks.graph_of(conn, datastack)
     earlier, later = (
         conn.execute(
             "SELECT time FROM matengine.epoch WHERE datastack = %s AND epoch = %s",

@@ -103,7 +103,7 @@ def _find(conn: Connection, datastack: str, at: model.Moment) -> Moment:
     notice = None
     if isinstance(at, datetime):
         time = times.floor_ms(_past(at))
-        epoch, called = _epoch_at(conn, datastack, time), f"'{datastack}' at {time.isoformat()}"
+        epoch, called = _epoch_at(conn, datastack, time), _called(datastack, time)
     else:
         version = labels.readable(conn, datastack, at)
         assert version.time is not None  # it was available
@@ -115,6 +115,16 @@ def _find(conn: Connection, datastack: str, at: model.Moment) -> Moment:
     tables = {table.table_name: table for table in found}
     timed = isinstance(at, datetime)
     return Moment(datastack, segmentation, time, epoch, time, epoch, tables, timed, called, notice)
+
+
+def moved(moment: Moment, time: datetime) -> Moment:
+    """A moment between epochs, at another time over the same."""
+    called = _called(moment.datastack, time)
+    return replace(moment, time=time, annotations=time, called=called)
+
+
+def _called(datastack: str, time: datetime) -> str:
+    return f"'{datastack}' at {time.isoformat()}"
 
 
 def _past(at: datetime) -> datetime:

@@ -82,7 +82,7 @@ def settle(
         raise Invalid(
             f"{len(asked)} root ids are too many to look into.", f"Ask for {MOST_CHECKED} at most."
         )
-    graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
+    graph = datastacks.graph_of(conn, datastack)
     gone = _not_alive(graph, asked, at)
     if len(alive) < MOST_CHECKED:
         alive.update(set(asked).difference(gone))
@@ -114,7 +114,7 @@ def outdated(
 
     Raises Unavailable where a chunkedgraph's server does not answer.
     """
-    graph = datastacks.open_graph(conn, datastacks.get(conn, datastack).segmentation)
+    graph = datastacks.graph_of(conn, datastack)
     return _judge(graph, _not_alive(graph, list(roots), at), at)
 
 

@@ -7,14 +7,13 @@ expired or collected are rows with other contents. What is remembered holds for 
 this one may read it is asked each time, by `sources`.
 """
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from matengine.engine.query.memory import Memory
 from matengine.storage.connections import Connection
 
-MOST = 512
 _STATE = """
 SELECT md5(ROW(d, s, v, e,
   (SELECT array_agg(t ORDER BY t.table_name) FROM matengine.epoch_table AS t
@@ -50,9 +49,7 @@ class _Entry(Generic[Found]):
     state: str | None
 
 
-_Key = tuple[str, int, str, str, int, tuple[str, ...]]
-_entries: dict[_Key, _Entry[_Found]] = {}
-_lock = threading.Lock()
+_memory: Memory[_Entry[_Found]] = Memory()
 
 
 def recall(
@@ -68,9 +65,8 @@ def recall(
     makes the next digest another, so nothing that is out of date is ever kept under it.
     """
     asked = tuple(names)
-    info = conn.info
-    key = (info.host, info.port, info.dbname, datastack, version, asked)
-    known = _entries.get(key)
+    key = (datastack, version, asked)
+    known = _memory.get(conn, key)
     # of a view, its tables are known once it was read
     tables = known.tables if known else frozenset(asked)
     state = _state(conn, datastack, version, asked, tables)
@@ -78,11 +74,7 @@ def recall(
         return known.found  # type: ignore[return-value]
     found = make()
     touched = frozenset(found.tables)
-    with _lock:
-        _entries.pop(key, None)
-        while len(_entries) >= MOST:
-            del _entries[next(iter(_entries))]
-        _entries[key] = _Entry(found, touched, state if touched <= tables else None)
+    _memory.put(conn, key, _Entry(found, touched, state if touched <= tables else None))
     return found
 
 

@@ -6,7 +6,6 @@ whether this one may read it is asked each time, by `sources`. Only over the emb
 whose last edit a statement knows.
 """
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,12 +16,12 @@ from matengine.engine.annotations.tables import TableMetadata
 from matengine.engine.datastacks import LOCAL
 from matengine.engine.query import moments
 from matengine.engine.query.live import overlay
+from matengine.engine.query.memory import Memory
 from matengine.engine.query.moments import Moment
 from matengine.engine.versions import layout
 from matengine.engine.versions.layout import Layout
 from matengine.storage.connections import Connection
 
-MOST = 512
 _STATE = """
 SELECT md5(ROW(d, s,
   (SELECT array_agg(w ORDER BY w.name) FROM matengine.view AS w
@@ -56,9 +55,7 @@ class _Entry:
     standing: tuple[object, ...] | None
 
 
-_Key = tuple[str, int, str, str, tuple[str, ...]]
-_entries: dict[_Key, _Entry] = {}
-_lock = threading.Lock()
+_memory: Memory[_Entry] = Memory()
 
 
 def recall(
@@ -77,36 +74,29 @@ def recall(
         return make()
     time = times.floor_ms(min(at, now))
     asked = tuple(names)
-    key = (conn.info.host, conn.info.port, conn.info.dbname, datastack, asked)
-    known = _entries.get(key)
+    known = _memory.get(conn, (datastack, asked))
     before = None
     if known is not None and time >= known.found.moment.time:
-        moment = _moved(known.found.moment, time)
+        moment = moments.moved(known.found.moment, time)
         before = _standing(conn, moment, asked, known.tables)
         if before is not None and before == known.standing:
             return replace(known.found, moment=moment)  # type: ignore[no-any-return]
     found = make()
-    _keep(conn, key, found, before)
+    _keep(conn, asked, found, before)
     return found
 
 
-def _moved(moment: Moment, time: datetime) -> Moment:
-    called = f"'{moment.datastack}' at {time.isoformat()}"
-    return replace(moment, time=time, annotations=time, called=called)
-
-
-def _keep(conn: Connection, key: _Key, found: Found, before: tuple[object, ...] | None) -> None:
+def _keep(
+    conn: Connection, asked: tuple[str, ...], found: Found, before: tuple[object, ...] | None
+) -> None:
     """Remember what was found: for others only if all was as it is now before it was looked for."""
     moment = found.moment
     if moment.epoch is not None or any(table.deleted for table in found.metadata.values()):
         return
     tables = tuple(layout.of_metadata(t, moment.segmentation) for t in found.metadata.values())
-    after = None if before is None else _standing(conn, moment, key[-1], tables)
-    with _lock:
-        _entries.pop(key, None)
-        while len(_entries) >= MOST:
-            del _entries[next(iter(_entries))]
-        _entries[key] = _Entry(found, tables, after if after == before else None)
+    after = None if before is None else _standing(conn, moment, asked, tables)
+    standing = after if after == before else None
+    _memory.put(conn, (moment.datastack, asked), _Entry(found, tables, standing))
 
 
 def _standing(

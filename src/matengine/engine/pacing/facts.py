@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from psycopg import sql
 
 from matengine.engine import datastacks
+from matengine.engine.datastacks import Segmentation
 from matengine.engine.pacing import choice
 from matengine.engine.pacing.rule import FEW, Pace, Seen
 from matengine.engine.versions import layout, planner
@@ -52,12 +53,13 @@ def gather(conn: Connection, datastack: str, pace: Pace, *, look: bool = True) -
     Each statement costs what has changed, up to a bound. Raises NotFound, and Unavailable where
     the chunkedgraph does not answer.
     """
+    segmentation = datastacks.get(conn, datastack).segmentation
     newest = _newest(conn, datastack)
     now, created = _clock(conn, datastack)
     queued = _queued(conn, datastack)
     busy, took, past, tries, tried = _runs(conn, datastack, newest)
     look = look and not busy
-    ended = _ended(conn, datastack, newest, pace, now, look=look) if newest else 0
+    ended = _ended(conn, datastack, segmentation, newest, pace, now, look=look) if newest else 0
     if newest is not None and newest.gaps:
         tries = max(tries, _attempts(conn, datastack))
     since = newest.sealed if newest else created
@@ -89,7 +91,6 @@ def _newest(conn: Connection, datastack: str) -> Newest | None:
 
 def _clock(conn: Connection, datastack: str) -> tuple[datetime, datetime]:
     """The server's time, and when the datastack was made."""
-    datastacks.get(conn, datastack)
     row = conn.execute(
         "SELECT clock_timestamp(), created FROM matengine.datastack WHERE name = %s", (datastack,)
     ).fetchone()
@@ -151,11 +152,17 @@ def _attempts(conn: Connection, datastack: str) -> int:
 
 
 def _ended(
-    conn: Connection, datastack: str, newest: Newest, pace: Pace, now: datetime, *, look: bool
+    conn: Connection,
+    datastack: str,
+    segmentation: Segmentation,
+    newest: Newest,
+    pace: Pace,
+    now: datetime,
+    *,
+    look: bool,
 ) -> int:
     """The rows of the newest epoch whose root has ended since, as counted last."""
-    stack = datastacks.get(conn, datastack)
-    every = LOOK_LOCAL if stack.segmentation.graph == datastacks.LOCAL else LOOK_REMOTE
+    every = LOOK_LOCAL if segmentation.graph == datastacks.LOCAL else LOOK_REMOTE
     row = conn.execute(
         "SELECT looked, roots, rows FROM matengine.pace WHERE datastack = %s AND looked > %s",
         (datastack, newest.sealed),
@@ -164,7 +171,7 @@ def _ended(
     if not look or now - looked < every:
         return int(rows)
     _note(conn, datastack, now, roots, rows)  # first: where it fails, it is not asked all the time
-    graph = datastacks.open_graph(conn, stack.segmentation)
+    graph = datastacks.open_graph(conn, segmentation)
     until = now - graph.settle
     if until <= newest.time:
         return int(rows)

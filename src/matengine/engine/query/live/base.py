@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from psycopg import sql
 
 from matengine.engine.versions.layout import Layout
 from matengine.segmentation.chunkedgraph.protocol import ChunkedGraph, Ids
@@ -58,3 +59,21 @@ def ended(graph: ChunkedGraph, gulf: Gulf, table: Layout) -> Ended:
     if gulf.since < gulf.segmentation:
         return Ended(delta.old_roots, f"later {digest}")
     return Ended(delta.new_roots, f"earlier {digest}")
+
+
+def names(datastack: str, table: Layout, gulf: Gulf) -> dict[str, sql.Composable]:
+    """What statements about a gulf speak of, the moment's annotations being `at`.
+
+    settled, end: number and time of the epoch that settled the moment, where one has.
+    """
+    found: dict[str, sql.Composable] = {
+        "at": sql.Literal(gulf.annotations),
+        "datastack": sql.Literal(datastack),
+        "table": sql.Literal(table.table),
+        "live": table.live,
+        "history": table.history,
+    }
+    if gulf.settled is not None:
+        found["settled"] = sql.Literal(gulf.settled.epoch)
+        found["end"] = sql.Literal(gulf.settled.time)
+    return found

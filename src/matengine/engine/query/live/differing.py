@@ -5,6 +5,7 @@ A moment is told from its base, or from a state of an overlay over the same base
 
 from psycopg import sql
 
+from matengine.engine.query.live import base
 from matengine.engine.query.live.base import Gulf
 from matengine.engine.query.live.states import State
 from matengine.engine.versions import layout, planner
@@ -72,27 +73,14 @@ def _refuse_many(conn: Connection, table: Layout) -> None:
 
 
 def _names(datastack: str, table: Layout, gulf: Gulf) -> dict[str, sql.Composable]:
-    names: dict[str, sql.Composable] = {
-        "live": table.live,
-        "history": table.history,
-        "datastack": sql.Literal(datastack),
-        "table": sql.Literal(table.table),
-        "at": sql.Literal(gulf.annotations),
-    }
-    if gulf.base is not None:
-        names |= {
-            "epoch": sql.Literal(gulf.base.epoch),
-            "since": sql.Literal(gulf.base.time),
-            "shown": layout.visible("h", gulf.base.epoch),
-        }
-    if gulf.settled is not None:
-        names |= {
-            "settled": sql.Literal(gulf.settled.epoch),
-            "end": sql.Literal(gulf.settled.time),
-        }
+    names = base.names(datastack, table, gulf)
     if gulf.base is None:
-        names["shown"] = sql.SQL("false")
-    return names
+        return names | {"shown": sql.SQL("false")}
+    return names | {
+        "epoch": sql.Literal(gulf.base.epoch),
+        "since": sql.Literal(gulf.base.time),
+        "shown": layout.visible("h", gulf.base.epoch),
+    }
 
 
 def _names_before(before: State) -> dict[str, sql.Composable]:

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from matengine.engine.datastacks import Segmentation
 from matengine.engine.lookup.supervoxels import supervoxels
+from matengine.engine.query.live import base
 from matengine.engine.query.live.base import Gulf
 from matengine.engine.versions import layout, resolve
 from matengine.engine.versions.layout import OPEN, Layout
@@ -132,23 +133,12 @@ _REMOVED = """EXISTS (
 
 
 def _names(table: Layout, gulf: Gulf, datastack: str) -> dict[str, sql.Composable]:
-    names: dict[str, sql.Composable] = {
-        "at": sql.Literal(gulf.annotations),
-        "datastack": sql.Literal(datastack),
-        "table": sql.Literal(table.table),
-        "live": table.live,
-        "history": table.history,
-        "lookups": table.lookups,
-        "past": _past(table, gulf),
-    }
+    names = base.names(datastack, table, gulf)
+    names |= {"lookups": table.lookups, "past": _past(table, gulf)}
     shown, same = _OPEN, "l.id IS NULL OR l.created = h.created"
     if gulf.frozen:
         shown, same = _FROZEN, "true"
     elif gulf.settled is not None:
-        names |= {
-            "settled": sql.Literal(gulf.settled.epoch),
-            "end": sql.Literal(gulf.settled.time),
-        }
         shown, same = _SETTLED, same + " OR h.to_epoch > {settled}"
     names["kept"] = sql.SQL(f"h.id IS NOT NULL AND ({same})").format(**names)
     names["removed"] = sql.SQL(_REMOVED).format(**names)

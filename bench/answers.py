@@ -1,15 +1,8 @@
 """A long answer over HTTP: how fast it comes, and what the server's memory does meanwhile."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +11,8 @@ from psycopg import sql
 
 from bench.figure import Figure
 from bench.place import Place
+from bench.serving import serving
+from bench.tree import Tree
 from matengine.engine import datastacks
 from matengine.engine.annotations import tables
 from matengine.engine.runs import engine
@@ -50,11 +45,12 @@ def run(place: Place) -> list[Figure]:
         with connections.connect(NAME) as conn:
             _make(conn, rows)
         place.progress(1, 2, "asking")
-        with _serving() as (url, worker):
+        with serving() as ((host, port), web):
+            url, tree = f"http://{host}:{port}", Tree([web])
             return [
-                *_ask(url, worker, "Arrow, zstd", {"Accept-Encoding": "zstd"}),
-                *_ask(url, worker, "Arrow", {"Accept-Encoding": "identity"}),
-                *_ask(url, worker, "JSON", {}, "?return_pyarrow=false", rows // 10),
+                *_ask(url, tree, "Arrow, zstd", {"Accept-Encoding": "zstd"}),
+                *_ask(url, tree, "Arrow", {"Accept-Encoding": "identity"}),
+                *_ask(url, tree, "JSON", {}, "?return_pyarrow=false", rows // 10),
             ]
 
 
@@ -74,33 +70,12 @@ def _make(conn: Connection, rows: int) -> None:
     conn.commit()
 
 
-@contextmanager
-def _serving() -> Iterator[tuple[str, int]]:
-    """The server's address, and the process that answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        words = ["matengine.api.app:create_app()", "--bind", f"fd://{listening.fileno()}"]
-        words += ["--worker-class", "gthread", "--threads", "4", "--no-control-socket"]
-        server = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *words, "--log-level", "warning"],
-            pass_fds=[listening.fileno()],
-            env=os.environ,
-        )
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        try:
-            requests.get(f"{url}/health/live", timeout=60)
-            children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
-            yield url, int(children.split()[0])
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
 def _ask(
-    url: str, worker: int, what: str, headers: dict[str, str], options: str = "", limit: int = 0
+    url: str, server: Tree, what: str, headers: dict[str, str], options: str = "", limit: int = 0
 ) -> list[Figure]:
     requests.post(f"{url}{URL}?count=true", timeout=600)
-    before = _memory(worker, "VmRSS")
-    Path(f"/proc/{worker}/clear_refs").write_text("5")  # begins VmHWM anew, proc(5)
+    before = server.memory()
+    server.reset_peaks()
     body = json.dumps({"limit": limit} if limit else {})
     start = time.perf_counter()
     rows = size = 0
@@ -118,15 +93,9 @@ def _ask(
             for batch in pa.ipc.open_stream(answer.raw):
                 rows, size = rows + batch.num_rows, size + batch.nbytes
     wall = time.perf_counter() - start
-    grown = (_memory(worker, "VmHWM") - before) / 1e6
+    grown = (server.peak() - before) / 1e6
     return [
         Figure(f"{what}: first byte", first, None, "s", rows, "wall"),
         Figure(f"{what}: all", wall, None, "s", rows, f"wall, {size / 1e6:,.0f} MB"),
         Figure(f"{what}: memory of the server", grown, None, "MB", rows, "above what it held"),
     ]
-
-
-def _memory(pid: int, what: str) -> int:
-    """A line of a process's status, in bytes."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))

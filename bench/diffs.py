@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from bench import synapses
@@ -33,10 +32,7 @@ def run(place: Place) -> list[Figure]:
         connections.create_aligned_volume(synapses.NAME)
         with connections.connect(synapses.NAME) as conn:
             place.progress(0, 2, "two versions")
-            synapses.create(conn, folder)
-            table = pq.read_table(folder / "synapses.parquet")
-            synapses.load(conn, table)
-            synapses.give_supervoxels(conn, table)
+            synapses.bring(conn, folder)
             synapses.materialize(conn)
             synapses.proofread(conn, folder)
             synapses.materialize(conn)

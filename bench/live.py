@@ -34,14 +34,11 @@ ARROW = "?return_pyarrow=true&arrow_format=true"
 def run(place: Place) -> list[Figure]:
     """Before there is an epoch; then a version, and changes after it of which no epoch knows."""
     folder = synapses.made(place.cache, place.rows)
-    table = pq.read_table(folder / "synapses.parquet")
     with place.server() as server:
         connections.create_aligned_volume(synapses.NAME)
         with connections.connect(synapses.NAME) as conn:
             place.progress(0, 3, "load")
-            synapses.create(conn, folder)
-            synapses.load(conn, table)
-            synapses.give_supervoxels(conn, table)
+            table = synapses.bring(conn, folder)
             edits = pq.read_table(folder / "edit_supervoxels.parquet", filters=[("edit", "=", 0)])
             changes = Changes(conn, table, edits)
             place.progress(1, 3, "before any epoch")

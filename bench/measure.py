@@ -6,11 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+from bench.tree import Tree, reset_peak, status
 from matengine.storage.connections import Connection
-
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -43,17 +41,21 @@ class Cost:
 def cost(name: str, conn: Connection, postmaster: int) -> Iterator[Cost]:
     """Measure the block; `postmaster` is the process id of the PostgreSQL server."""
     found = Cost(name)
-    _reset_peaks(postmaster)
-    held = _resident(os.getpid())
-    client, server = _client_cpu(), _server_cpu(postmaster)
+    me, postgres = os.getpid(), Tree([postmaster])
+    reset_peak(me)
+    postgres.reset_peaks()
+    held = _private(me, "VmRSS")
+    client, server = _client_cpu(), postgres.cpu_s()
     wal, wall = _wal(conn), time.perf_counter()
     yield found
     found.wall_s = time.perf_counter() - wall
     found.wal_bytes = _wal(conn) - wal
     found.cpu_client_s = _client_cpu() - client
-    found.cpu_server_s = _server_cpu(postmaster) - server
-    found.peak_client_bytes = max(0, _peak(os.getpid()) - held)
-    found.peak_server_bytes = max(map(_peak, _backends(postmaster)), default=0)
+    found.cpu_server_s = postgres.cpu_s() - server
+    found.peak_client_bytes = max(0, _private(me, "VmHWM") - held)
+    found.peak_server_bytes = max(
+        (_private(pid, "VmHWM") for pid in postgres.pids() if pid != postmaster), default=0
+    )
 
 
 def _wal(conn: Connection) -> int:
@@ -68,52 +70,6 @@ def _client_cpu() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def _server_cpu(postmaster: int) -> float:
-    """The postmaster with the backends that have ended, and those that live."""
-    ticks = sum(_times(postmaster)[:4])
-    return (ticks + sum(sum(_times(pid)[:2]) for pid in _backends(postmaster))) / _TICK
-
-
-def _times(pid: int) -> list[int]:
-    """utime, stime, cutime, cstime of a process; zeros where it has just ended (proc(5))."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return [0, 0, 0, 0]
-    return [int(word) for word in text.rsplit(")", 1)[1].split()[11:15]]
-
-
-def _backends(postmaster: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
-    except OSError:
-        return []
-    return [int(pid) for pid in text.split()]
-
-
-def _reset_peaks(postmaster: int) -> None:
-    """Begin the peaks of resident memory anew (proc(5), clear_refs)."""
-    for pid in (os.getpid(), *_backends(postmaster)):
-        try:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
-        except OSError:
-            continue
-
-
-def _peak(pid: int) -> int:
-    """Peak resident memory without what is shared, as buffers are."""
-    return _memory(pid, "VmHWM")
-
-
-def _resident(pid: int) -> int:
-    return _memory(pid, "VmRSS")
-
-
-def _memory(pid: int, what: str) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    values = {k: v for k, _, v in (line.partition(":") for line in lines)}
-    held, shared = (int(values.get(k, "0 kB").split()[0]) for k in (what, "RssShmem"))
-    return max(0, held - shared) * 1024
+def _private(pid: int, what: str) -> int:
+    """Resident memory without what is shared, as buffers are."""
+    return max(0, status(pid, what) - status(pid, "RssShmem"))

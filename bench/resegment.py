@@ -90,11 +90,8 @@ def _leave(admin: Connection) -> None:
 def prepare(folder: Path) -> pa.Table:
     """A database with the first epoch, to be copied; gives the synapses."""
     connections.create_aligned_volume(synapses.NAME)
-    table = pq.read_table(folder / "synapses.parquet")
     with connections.connect(synapses.NAME) as conn:
-        synapses.create(conn, folder)
-        synapses.load(conn, table)
-        synapses.give_supervoxels(conn, table)
+        table = synapses.bring(conn, folder)
         synapses.materialize(conn)
         conn.autocommit = True
         conn.execute("VACUUM ANALYZE")

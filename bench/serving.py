@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy import Engine
@@ -57,10 +56,7 @@ def run(place: Place) -> list[Figure]:
 
 def _make(conn: Connection, place: Place) -> None:
     folder = synapses.made(place.cache, place.rows)
-    rows = pq.read_table(folder / "synapses.parquet")
-    synapses.create(conn, folder)
-    synapses.load(conn, rows)
-    synapses.give_supervoxels(conn, rows)
+    synapses.bring(conn, folder)
     synapses.materialize(conn)
     synapses.proofread(conn, folder)
     synapses.materialize(conn)

@@ -1,6 +1,5 @@
 """What a row takes on disk, and what building, freezing and checking it costs."""
 
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from bench import synapses
@@ -18,14 +17,11 @@ STEPS = 4
 def run(place: Place) -> list[Figure]:
     """Figures a row of a table of synapses: three points, two of them bound."""
     folder = synapses.made(place.cache, place.rows)
-    rows = pq.read_table(folder / "synapses.parquet")
     with place.server() as server:
         connections.create_aligned_volume(synapses.NAME)
         with connections.connect(synapses.NAME) as conn:
             place.progress(0, STEPS, "load")
-            synapses.create(conn, folder)
-            synapses.load(conn, rows)
-            synapses.give_supervoxels(conn, rows)
+            synapses.bring(conn, folder)
             place.progress(1, STEPS, "first version")
             synapses.materialize(conn)
             place.progress(2, STEPS, "indexes")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -24,15 +25,15 @@ class Tree:
 
     def memory(self) -> int:
         """Resident bytes of all, what they share counted once for each."""
-        return sum(_status(pid, "VmRSS") for pid in self.pids())
+        return sum(status(pid, "VmRSS") for pid in self.pids())
 
     def peak(self) -> int:
         """The most resident bytes of each since `reset_peaks`, added up."""
-        return sum(_status(pid, "VmHWM") for pid in self.pids())
+        return sum(status(pid, "VmHWM") for pid in self.pids())
 
     def reset_peaks(self) -> None:
         for pid in self.pids():
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
+            reset_peak(pid)
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -55,10 +56,17 @@ def _stat(pid: int) -> list[int]:
     return [int(word) for word in text.rsplit(")", 1)[1].split()[11:15]]
 
 
-def _status(pid: int, what: str) -> int:
+def status(pid: int, what: str) -> int:
+    """A line of a process's status, in bytes; 0 where it has just ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
     values = {k: v for k, _, v in (line.partition(":") for line in lines)}
     return int(values.get(what, "0 kB").split()[0]) * 1024
+
+
+def reset_peak(pid: int) -> None:
+    """Begin the peak of a process's resident memory anew (clear_refs)."""
+    with suppress(OSError):  # it has just ended
+        Path(f"/proc/{pid}/clear_refs").write_text("5")

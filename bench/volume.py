@@ -8,6 +8,7 @@ import pyarrow as pa
 import tensorstore as ts
 from numpy.typing import NDArray
 
+from matengine.datasets.sample.write import compressed_volume
 from matengine.progress import Progress, quiet
 
 POINTS = ("pre_pt", "post_pt")
@@ -56,7 +57,8 @@ def _points(synapses: pa.Table, point: str) -> Ids:
 def _write(
     folder: Path, points: Ids, ids: NDArray[np.uint64], size: Ids, progress: Progress
 ) -> None:
-    store = ts.open(_spec(folder, size), create=True, delete_existing=True).result()[..., 0]
+    spec = compressed_volume(folder, size.tolist(), CHUNK.tolist(), (VOXEL_NM * COARSE).tolist())
+    store = ts.open(spec, create=True, delete_existing=True).result()[..., 0]
     grid = tuple(-(-size // CHUNK))
     key = np.ravel_multi_index(tuple((points // CHUNK).T), grid)
     order = np.argsort(key, kind="stable")
@@ -81,22 +83,3 @@ def _painted(points: Ids, ids: NDArray[np.uint64], low: Ids, high: Ids) -> NDArr
         inside = ((at >= 0) & (at < high - low)).all(axis=1)
         chunk[tuple(at[inside].T)] = ids[inside]
     return chunk
-
-
-def _spec(folder: Path, size: Ids) -> dict[str, object]:
-    return {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": {"driver": "file", "path": f"{folder}/"},
-        "multiscale_metadata": {
-            "type": "segmentation",
-            "data_type": "uint64",
-            "num_channels": 1,
-        },
-        "scale_metadata": {
-            "size": size.tolist(),
-            "chunk_size": CHUNK.tolist(),
-            "resolution": (VOXEL_NM * COARSE).tolist(),
-            "encoding": "compressed_segmentation",
-            "compressed_segmentation_block_size": [8, 8, 8],
-        },
-    }

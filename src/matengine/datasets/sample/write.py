@@ -1,6 +1,7 @@
 """The files of a sample: volume, Parquet, toml."""
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,25 @@ IDS = pa.list_(pa.int64())
 _PENDING = 16
 
 
+def compressed_volume(
+    folder: Path, size: Sequence[int], chunk: Sequence[int], resolution_nm: Sequence[float]
+) -> dict[str, Any]:
+    """TensorStore's spec of a precomputed volume of supervoxels; size and chunk in voxels."""
+    return {
+        "driver": "neuroglancer_precomputed",
+        "kvstore": {"driver": "file", "path": f"{folder}/"},
+        "multiscale_metadata": {"type": "segmentation", "data_type": "uint64", "num_channels": 1},
+        "scale_metadata": {
+            "key": "_".join(f"{nm:g}" for nm in resolution_nm),
+            "size": list(size),
+            "resolution": list(resolution_nm),
+            "chunk_size": list(chunk),
+            "encoding": "compressed_segmentation",
+            "compressed_segmentation_block_size": [8, 8, 8],
+        },
+    }
+
+
 class VolumeWriter:
     """A Neuroglancer precomputed volume of supervoxel ids, written chunk by chunk."""
 
@@ -34,24 +54,7 @@ class VolumeWriter:
         self._pending: deque[Any] = deque()
         self._size = np.array(plan.size)
         self._store = ts.open(
-            {
-                "driver": "neuroglancer_precomputed",
-                "kvstore": {"driver": "file", "path": f"{folder}/"},
-                "multiscale_metadata": {
-                    "type": "segmentation",
-                    "data_type": "uint64",
-                    "num_channels": 1,
-                },
-                "scale_metadata": {
-                    "key": "_".join(f"{nm:g}" for nm in RESOLUTION_NM),
-                    "size": list(plan.size),
-                    "resolution": list(RESOLUTION_NM),
-                    "chunk_size": list(plan.chunk),
-                    "encoding": "compressed_segmentation",
-                    "compressed_segmentation_block_size": [8, 8, 8],
-                },
-            },
-            create=True,
+            compressed_volume(folder, plan.size, plan.chunk, RESOLUTION_NM), create=True
         ).result()
 
     def write(self, low: Ints, ids: NDArray[np.uint64]) -> None:

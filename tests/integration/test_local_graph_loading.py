@@ -59,9 +59,11 @@ def test_edges_are_an_undirected_set(conn: Any) -> None:
         [A, B, A, B], [B, A, B, C], affinity=pa.array([0.1, 0.7, 0.8, None], pa.float32())
     )
     assert local.load_edges(conn, "seg", table, [A, F, F]) == 2
-    rows = conn.execute("SELECT a, b, affinity FROM graph_seg.edge ORDER BY a").fetchall()
-    assert [(a, b) for a, b, _ in rows] == [(A, B), (B, C)]
-    assert [affinity for _, _, affinity in rows] == [pytest.approx(0.1), None]
+    graph = LocalGraph(conn, "seg")
+    pairs, affinity, area = graph.edges(int(graph.roots([A], START)[0]))
+    assert pairs.tolist() == [[A, B], [B, C]]
+    assert affinity.tolist() == pytest.approx([0.1, np.nan], nan_ok=True)
+    assert area.tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,11 @@ from hypothesis.stateful import (
 
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph import local
+from matengine.segmentation.chunkedgraph.local import fragments, packed
+from matengine.segmentation.chunkedgraph.local.edges import active_edges
+from matengine.segmentation.chunkedgraph.local.store import NEVER, find
 from matengine.testing.graph import MemoryGraph, as_edge
-from matengine.times import from_ms, parse_time
+from matengine.times import from_ms, parse_time, to_ms
 
 START = parse_time("2026-01-01")
 MS = timedelta(milliseconds=1)
@@ -40,6 +43,18 @@ sides = st.sets(supervoxels, min_size=1, max_size=2)
 gaps = st.sampled_from([1, 2, 1000, 86_400_000])
 
 
+def unpack(conn: Any, name: str) -> None:
+    """Store the edges of a graph's beginning as graphs that were loaded long ago have them."""
+    store = find(conn, name)
+    rows = store.run("DELETE FROM {g}.packed_edges RETURNING edges").fetchall()
+    edges = np.frombuffer(b"".join(row for (row,) in rows), packed.EDGE)
+    store.run_many(
+        "INSERT INTO {g}.edge"
+        " SELECT %s, %s, nullif(%s::real, 'NaN'), NULL, start_ms, %s FROM {g}.meta",
+        [(a, b, affinity, NEVER) for a, b, affinity, _ in edges.tolist()],
+    )
+
+
 class GraphMachine(RuleBasedStateMachine):
     """`graph` is under test, `truth` the oracle; `name_of` maps its root ids to the oracle's."""
 
@@ -51,8 +66,20 @@ class GraphMachine(RuleBasedStateMachine):
         self.known: set[int] = set()
         self.times = [START - MS, START]
 
-    @initialize(base=st.dictionaries(edges, affinities, max_size=12), lone=st.sets(supervoxels))
-    def begin(self, base: dict[tuple[int, int], float | None], lone: set[int]) -> None:
+    @initialize(
+        base=st.dictionaries(edges, affinities, max_size=12),
+        lone=st.sets(supervoxels),
+        size=st.sampled_from([1, 2, 3, fragments.SIZE]),
+        aged=st.booleans(),
+    )
+    def begin(
+        self,
+        base: dict[tuple[int, int], float | None],
+        lone: set[int],
+        size: int,
+        aged: bool,
+    ) -> None:
+        """Also with objects of many fragments, and with edges as they were stored once."""
         self.truth = MemoryGraph(START, base, lone)
         local.create(self.conn, self.name, start=START, n_layers=6)
         table = pa.table(
@@ -62,9 +89,15 @@ class GraphMachine(RuleBasedStateMachine):
                 "affinity": pa.array(base.values(), pa.float32()),
             }
         )
-        local.load_edges(self.conn, self.name, table, sorted(lone))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fragments, "SIZE", size)
+            patch.setattr(packed, "ROW_EDGES", size)
+            local.load_edges(self.conn, self.name, table, sorted(lone))
+        if aged:
+            unpack(self.conn, self.name)
         self.conn.commit()
         self.graph = local.LocalGraph(self.conn, self.name)
+        self.active = {START: frozenset(self.truth.edges)}
         self.name_of = {0: 0}
         self.pair_up(START)
 
@@ -123,6 +156,7 @@ class GraphMachine(RuleBasedStateMachine):
         if hasattr(self, "truth"):
             for at in self.times:
                 self.compare_at(at)
+            self.compare_edges()
             for past, future in zip(self.times, self.times[3:] + self.times[:3], strict=False):
                 self.compare_between(past, future)
         self.conn.rollback()
@@ -144,6 +178,7 @@ class GraphMachine(RuleBasedStateMachine):
         self.conn.commit()
         self.times += [at - MS, at]
         self.pair_up(at)
+        self.active[at] = frozenset(self.truth.edges)
         self.pair_up(START)  # a supervoxel may have first appeared
         assert done.at == expected.at
         assert done.operation_id == expected.operation_id
@@ -171,6 +206,15 @@ class GraphMachine(RuleBasedStateMachine):
         roots = [*self.name_of, 17]
         names = [*self.name_of.values(), 17]
         assert self.graph.is_latest(roots, at).tolist() == self.truth.is_latest(names, at).tolist()
+
+    def compare_edges(self) -> None:
+        """Those that were active after each operation, with their affinities."""
+        everything = (1 << 56) + np.arange(1, 11)
+        for at, pairs in self.active.items():
+            found = active_edges(find(self.conn, self.name), everything, to_ms(at))
+            affinity = zip(found.a.tolist(), found.b.tolist(), found.affinity.tolist(), strict=True)
+            mine = {(a, b): None if np.isnan(w) else w for a, b, w in affinity}
+            assert mine == {pair: self.truth.affinity[pair] for pair in pairs}
 
     def compare_between(self, past: Any, future: Any) -> None:
         mine, truth = self.graph.delta_roots(past, future), self.truth.delta_roots(past, future)

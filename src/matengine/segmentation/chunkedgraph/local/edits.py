@@ -191,7 +191,7 @@ def play(store: Store, meta: Meta, changes: Sequence[Change]) -> list[Outcome]:
         _by_edges(store, meta)
     working = read_working_set(store, meta, changes)
     outcomes = [working.apply(change) for change in changes]
-    write(store, working, outcomes)
+    write(store, meta, working, outcomes)
     next_segment, next_fragment = working.next_segment, working.next_fragment
     store.write_meta(replace(meta, next_segment=next_segment, next_fragment=next_fragment))
     return outcomes

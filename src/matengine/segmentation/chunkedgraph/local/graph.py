@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from matengine.errors import NotFound
 from matengine.segmentation.chunkedgraph.local import edits
 from matengine.segmentation.chunkedgraph.local.arrays import as_ids
+from matengine.segmentation.chunkedgraph.local.edges import active_edges
 from matengine.segmentation.chunkedgraph.local.level2 import Level2
 from matengine.segmentation.chunkedgraph.local.lineage import (
     ancestors,
@@ -21,7 +22,6 @@ from matengine.segmentation.chunkedgraph.local.operations import (
     list_operations,
     read_operations,
 )
-from matengine.segmentation.chunkedgraph.local.read_working import active_edges
 from matengine.segmentation.chunkedgraph.local.roots import roots_at
 from matengine.segmentation.chunkedgraph.local.store import Connection, find
 from matengine.segmentation.chunkedgraph.protocol import DeltaRoots, Ids, IdsLike, Lineage
@@ -139,8 +139,8 @@ class LocalGraph:
         Raises NotFound.
         """
         (created_ms,) = self.root_timestamps([root]).tolist()
-        a, b, affinity, area = active_edges(self._store, self.leaves(root), created_ms)
-        return np.stack([a, b], axis=1), affinity, area
+        edges = active_edges(self._store, self.leaves(root), created_ms)
+        return np.stack([edges.a, edges.b], axis=1), edges.affinity, edges.area
 
     def level2(self) -> Level2:
         """The level-2 nodes; raises Invalid where the graph has none."""

@@ -28,7 +28,7 @@ from matengine.segmentation.chunkedgraph.ids import (
     spatial_bits,
 )
 from matengine.segmentation.chunkedgraph.local.components import components
-from matengine.segmentation.chunkedgraph.local.read_working import active_edges
+from matengine.segmentation.chunkedgraph.local.edges import active_edges
 from matengine.segmentation.chunkedgraph.local.store import Store
 from matengine.segmentation.chunkedgraph.protocol import Ids
 from matengine.times import to_ms
@@ -171,7 +171,8 @@ class Level2:
         self._check(supervoxels)
         if not len(supervoxels):
             return Parts(supervoxels, supervoxels, supervoxels.reshape(0, 2))
-        a, b, _, _ = active_edges(self._store, supervoxels, at_ms)
+        edges = active_edges(self._store, supervoxels, at_ms)
+        a, b = edges.a, edges.b
         inside = self._chunk(a) == self._chunk(b)
         label = components(
             len(supervoxels),

@@ -17,7 +17,9 @@ from matengine.segmentation.chunkedgraph.ids import (
     n_layers_for,
     root_ids,
 )
+from matengine.segmentation.chunkedgraph.local import fragments, packed
 from matengine.segmentation.chunkedgraph.local.arrays import as_ids
+from matengine.segmentation.chunkedgraph.local.edges import NONE
 from matengine.segmentation.chunkedgraph.local.read_working import known_members
 from matengine.segmentation.chunkedgraph.local.store import (
     NEVER,
@@ -55,13 +57,10 @@ def load_edges(
     with atomic(conn):
         store, meta = _empty_store(conn, name)
         progress(0, len(every), "supervoxels")
-        # edges of one object lie together, as edits read them
-        order = np.argsort(labels[links[1][0]], kind="stable")
-        count_edges = np.full(len(a), meta.start_ms), np.full(len(a), NEVER)
-        table = table.take(order).append_column("from_ms", pa.array(count_edges[0]))
-        table = table.append_column("to_ms", pa.array(count_edges[1]))
-        store.copy("edge", {column: table[column] for column in table.column_names})
-        _write_objects(store, replace(meta, by_edges=True), every, labels.astype(np.int64))
+        ends = links[1]
+        fragment = fragments.parts(labels, *ends)
+        _pack(store, table, meta.next_fragment + fragment[ends[0]])
+        _write_objects(store, replace(meta, by_edges=True), every, labels, fragment)
         store.analyze()
         progress(len(every), len(every), "supervoxels")
     return int(count)
@@ -88,7 +87,7 @@ def load_assignment(
     with atomic(conn):
         store, meta = _empty_store(conn, name)
         roots = _positive(names) if labels_are_roots else None
-        _write_objects(store, replace(meta, by_edges=False), ids, group, roots)
+        _write_objects(store, replace(meta, by_edges=False), ids, group, group, roots)
         store.analyze()
     return len(names)
 
@@ -106,7 +105,7 @@ def add_supervoxels(conn: Connection, name: str, supervoxels: IdsLike) -> int:
         if len(fresh):
             by_edges = True if meta.by_edges is None else meta.by_edges
             labels = np.arange(len(fresh), dtype=np.int64)
-            _write_objects(store, replace(meta, by_edges=by_edges), fresh, labels)
+            _write_objects(store, replace(meta, by_edges=by_edges), fresh, labels, labels)
     return len(fresh)
 
 
@@ -163,10 +162,22 @@ def _check_affinity(edges: pa.Table) -> None:
         raise Invalid("An affinity must be a number of zero or more (infinity: never cut).")
 
 
+def _pack(store: Store, table: pa.Table, fragment: Ids) -> None:
+    """Write the edges of the beginning; `fragment` is that of each smaller end."""
+    edges = np.empty(table.num_rows, packed.EDGE)
+    for column, default in (("a", 0), ("b", 0), ("affinity", np.nan), ("area", NONE)):
+        edges[column] = table[column].fill_null(default).to_numpy()
+    order = np.argsort(fragment, kind="stable")
+    packed.write(store, edges[order], fragment[order])
+
+
 def _write_objects(
-    store: Store, meta: Meta, supervoxels: Ids, labels: Ids, roots: Ids | None = None
+    store: Store, meta: Meta, supervoxels: Ids, labels: Ids, fragment: Ids, roots: Ids | None = None
 ) -> None:
-    """Supervoxels labelled 0, 1, … become objects from the graph's start on, a fragment each."""
+    """Supervoxels become objects from the graph's start on.
+
+    Their objects are labelled 0, 1, …, their fragments numbered so.
+    """
     meta = replace(meta, n_layers=meta.n_layers or _fitting_layers(supervoxels))
     count = int(labels.max()) + 1 if len(labels) else 0
     if roots is None:
@@ -175,16 +186,18 @@ def _write_objects(
     else:
         # below the layer and the three chunk bits lies the segment number
         next_segment = int((roots & ((1 << 53) - 1)).max(initial=0)) + 1
-    fragments = meta.next_fragment + np.arange(count)
-    order = np.lexsort((supervoxels, labels))
+    _, some = np.unique(fragment, return_index=True)
+    names = meta.next_fragment + np.arange(len(some))
+    order = np.lexsort((supervoxels, fragment))
     always = {"from_ms": meta.start_ms, "to_ms": NEVER}
-    member = {"supervoxel_id": supervoxels[order], "fragment": fragments[labels[order]]}
+    member = {"supervoxel_id": supervoxels[order], "fragment": names[fragment[order]]}
     store.copy("member", _with_constants(member, always))
-    store.copy("fragment_root", _with_constants({"fragment": fragments, "root_id": roots}, always))
+    objects = {"fragment": names, "root_id": roots[labels[some]]}
+    store.copy("fragment_root", _with_constants(objects, always))
     life = {"created_ms": meta.start_ms, "expired_ms": NEVER}
     store.copy("root", _with_constants({"root_id": roots}, life))
     store.write_meta(
-        replace(meta, next_segment=next_segment, next_fragment=meta.next_fragment + count)
+        replace(meta, next_segment=next_segment, next_fragment=meta.next_fragment + len(some))
     )
 
 

@@ -31,8 +31,8 @@ WHERE f.fragment BETWEEN %s AND %s AND f.from_ms <= %s AND f.to_ms > %s"""
 def roots_at(store: Store, supervoxels: Ids, at_ms: int) -> Ids:
     """The root of each supervoxel at a time, 0 where there is none; same length, same order."""
     wanted, place = np.unique(supervoxels, return_inverse=True)
+    fragment = fragments_at(store, wanted, at_ms)
     with _in_order(store, len(wanted)):
-        fragment = _values_at(store, _FRAGMENTS, wanted, at_ms)
         # by hashing: a few fragments for very many supervoxels
         coded = pa.array(fragment).dictionary_encode()
         fragments: Ids = coded.dictionary.to_numpy()
@@ -41,6 +41,12 @@ def roots_at(store: Store, supervoxels: Ids, at_ms: int) -> Ids:
         roots[order] = _values_at(store, _ROOTS, fragments[order], at_ms)
     found: Ids = roots[coded.indices.to_numpy()][place]
     return found
+
+
+def fragments_at(store: Store, supervoxels: Ids, at_ms: int) -> Ids:
+    """The fragment of each of the sorted, distinct supervoxels at a time, 0 where there is none."""
+    with _in_order(store, len(supervoxels)):
+        return _values_at(store, _FRAGMENTS, supervoxels, at_ms)
 
 
 def _values_at(store: Store, query: LiteralString, keys: Ids, at_ms: int) -> Ids:

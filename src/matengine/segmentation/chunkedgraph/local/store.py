@@ -42,15 +42,16 @@ CREATE TABLE {g}.edge (
   a bigint NOT NULL, b bigint NOT NULL, affinity real, area bigint,
   from_ms bigint NOT NULL, to_ms bigint NOT NULL,
   PRIMARY KEY (a, b, from_ms), CHECK (a < b), CHECK (from_ms < to_ms)) WITH (fillfactor = 90);
+CREATE TABLE {g}.packed_edges (    -- of the beginning (packed.py)
+  first_fragment bigint PRIMARY KEY, edges bytea NOT NULL);
+ALTER TABLE {g}.packed_edges ALTER edges SET STORAGE EXTERNAL;
 CREATE TABLE {g}.touch (           -- an edit added or removed edges of the supervoxel
   number bigint PRIMARY KEY, supervoxel_id bigint NOT NULL, at_ms bigint NOT NULL,
   UNIQUE (supervoxel_id, at_ms));
 CREATE TABLE {g}.member (
   supervoxel_id bigint NOT NULL, fragment bigint NOT NULL,
   from_ms bigint NOT NULL, to_ms bigint NOT NULL,
-  -- half of each page is kept free: a cut through an object ends half of its rows, and where their
-  -- new versions fit beside them it costs half as much
-  PRIMARY KEY (supervoxel_id, from_ms), CHECK (from_ms < to_ms)) WITH (fillfactor = 50);
+  PRIMARY KEY (supervoxel_id, from_ms), CHECK (from_ms < to_ms)) WITH (fillfactor = 90);
 CREATE INDEX ON {g}.member (fragment);
 CREATE TABLE {g}.fragment_root (
   fragment bigint NOT NULL, root_id bigint NOT NULL,

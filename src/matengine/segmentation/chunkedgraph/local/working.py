@@ -8,20 +8,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from matengine.errors import Invalid
 from matengine.segmentation.chunkedgraph.ids import root_ids
 from matengine.segmentation.chunkedgraph.local.components import components
+from matengine.segmentation.chunkedgraph.local.edges import NONE, Edges, Mask
 from matengine.segmentation.chunkedgraph.local.mincut import minimum_cut
 from matengine.segmentation.chunkedgraph.protocol import Ids
 
-Mask = NDArray[np.bool_]
 Kind = Literal["merge", "split", "relabel"]
 Event = tuple[Ids, Ids, int]
 """Keys, their new values (NONE: nothing any more) and the time in ms."""
-
-NONE = -1
 
 
 def no_ids() -> Ids:
@@ -84,7 +81,7 @@ class Outcome:
 
 @dataclass
 class WorkingSet:
-    """Objects and edges, by index: supervoxels are sorted, edges refer to their positions.
+    """Objects and edges, by index: supervoxels are sorted, `a` and `b` are positions among them.
 
     For splits it holds all supervoxels and active edges of the touched objects; merges need
     only the ends of their edges, and every fragment of the objects.
@@ -94,11 +91,7 @@ class WorkingSet:
     fragment: Ids  # of each supervoxel
     root_of: dict[int, int]  # fragment -> root
     fragments: dict[int, list[int]]  # root -> fragments
-    a: Ids
-    b: Ids
-    affinity: NDArray[np.float32]  # NaN: none
-    area: Ids  # NONE: none
-    active: Mask
+    edges: Edges
     n_layers: int
     next_segment: int
     next_fragment: int
@@ -106,6 +99,9 @@ class WorkingSet:
 
     def __post_init__(self) -> None:
         n = len(self.supervoxels)
+        self.a = np.searchsorted(self.supervoxels, self.edges.a)
+        self.b = np.searchsorted(self.supervoxels, self.edges.b)
+        self.active = self.edges.active.copy()
         self._pairs = self.a * n + self.b  # rising, as edges are sorted
         self._first_edge = np.searchsorted(self.a, np.arange(n + 1))
 
@@ -155,7 +151,7 @@ class WorkingSet:
         edges = change.edges
         if change.is_cut:
             found = np.flatnonzero(cut)
-            edges = np.stack([self.supervoxels[self.a[found]], self.supervoxels[self.b[found]]], 1)
+            edges = np.stack([self.edges.a[found], self.edges.b[found]], 1)
         self._switch(np.flatnonzero(cut), False, change.at_ms)
         return Outcome(change, edges, touched, self._regroup(members, labels, touched, change))
 
@@ -177,7 +173,7 @@ class WorkingSet:
             cut[self._edge_numbers(change.edges)] = True
             return cut & self.active
         inner = self._inner_edges(members)
-        affinity = self.affinity[inner].astype(np.float64)
+        affinity = self.edges.affinity[inner].astype(np.float64)
         weights = np.where(np.isnan(affinity), 1.0, affinity)
         place = self._places(members)
         ends = [np.searchsorted(self.supervoxels, side) for side in (change.sources, change.sinks)]

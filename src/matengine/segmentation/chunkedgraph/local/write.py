@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from matengine.segmentation.chunkedgraph.local.store import NEVER, Store
-from matengine.segmentation.chunkedgraph.local.working import NONE, Event, Outcome, WorkingSet
+from matengine.segmentation.chunkedgraph.local.edges import NONE, Edges
+from matengine.segmentation.chunkedgraph.local.store import NEVER, Meta, Store
+from matengine.segmentation.chunkedgraph.local.working import Event, Outcome, WorkingSet
 from matengine.segmentation.chunkedgraph.protocol import Ids
 
 
@@ -45,11 +46,11 @@ def spans(events: Sequence[Event]) -> Spans:
     )
 
 
-def write(store: Store, working: WorkingSet, outcomes: Sequence[Outcome]) -> None:
+def write(store: Store, meta: Meta, working: WorkingSet, outcomes: Sequence[Outcome]) -> None:
     """Write the log of a working set and its operations."""
     _write_members(store, spans(working.log.members))
     _write_fragments(store, spans(working.log.fragments))
-    _write_edges(store, working, spans(working.log.edges))
+    _write_edges(store, meta, working.edges, spans(working.log.edges))
     _write_touches(store, working)
     _write_roots(store, working)
     _write_operations(store, outcomes)
@@ -74,30 +75,33 @@ def _write_fragments(store: Store, rows: Spans) -> None:
     store.copy("fragment_root", {"fragment": rows.keys, "root_id": rows.values} | _times(rows))
 
 
-def _write_edges(store: Store, working: WorkingSet, rows: Spans) -> None:
-    a, b = working.supervoxels[working.a], working.supervoxels[working.b]
-    if len(rows.ended):
+def _write_edges(store: Store, meta: Meta, edges: Edges, rows: Spans) -> None:
+    packed = edges.packed[rows.ended]
+    ended, ended_ms = rows.ended[~packed], rows.ended_ms[~packed]
+    if len(ended):
         store.run(
             "UPDATE {g}.edge SET to_ms = c.at FROM unnest(%s, %s, %s) AS c(a, b, at)"
             " WHERE edge.a = c.a AND edge.b = c.b AND to_ms = {never}",
-            a[rows.ended], b[rows.ended], rows.ended_ms,
+            edges.a[ended], edges.b[ended], ended_ms,
         )  # fmt: skip
-    affinity, area = working.affinity[rows.keys], working.area[rows.keys]
-    columns = {
-        "a": a[rows.keys],
-        "b": b[rows.keys],
-        "affinity": pa.array(affinity, mask=np.isnan(affinity)),
-        "area": pa.array(area, mask=area == NONE),
-    }
-    store.copy("edge", columns | _times(rows))
+    # from now on their rows tell of them
+    first = edges.take(rows.ended[packed])
+    always = {"from_ms": np.full(len(first.a), meta.start_ms), "to_ms": rows.ended_ms[packed]}
+    for which, times in ((first, always), (edges.take(rows.keys), _times(rows))):
+        columns = {
+            "a": which.a,
+            "b": which.b,
+            "affinity": pa.array(which.affinity, mask=np.isnan(which.affinity)),
+            "area": pa.array(which.area, mask=which.area == NONE),
+        }
+        store.copy("edge", columns | times)
 
 
 def _write_touches(store: Store, working: WorkingSet) -> None:
     """The supervoxels at the ends of the edges that each edit switched, numbered as they come."""
     touched, times = [], []
     for numbers, _, at_ms in working.log.edges:
-        ends = np.concatenate([working.a[numbers], working.b[numbers]])
-        touched.append(working.supervoxels[np.unique(ends)])
+        touched.append(np.union1d(working.edges.a[numbers], working.edges.b[numbers]))
         times.append(np.full(len(touched[-1]), at_ms, np.int64))
     if touched:
         supervoxels = np.concatenate(touched)

@@ -33,6 +33,11 @@ KINDS = {
         _COUNT + _EXACT + " AND p &&& ST_MakeLine("
         "ST_MakePoint(%(x0)s, %(y0)s, %(z0)s), ST_MakePoint(%(x1)s, %(y1)s, %(z1)s))",
     ),
+    "SP-GiST, three dimensions": (
+        "USING spgist (p spgist_geometry_ops_nd)",
+        _COUNT + _EXACT + " AND p &&& ST_MakeLine("
+        "ST_MakePoint(%(x0)s, %(y0)s, %(z0)s), ST_MakePoint(%(x1)s, %(y1)s, %(z1)s))",
+    ),
     "GiST, two dimensions": (
         "USING gist (p)",
         _COUNT + _EXACT + " AND p && ST_MakeLine("

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -15,7 +16,7 @@ from query_world import CELLS, UNITS, QueryWorld, query_world
 
 from matengine.engine.access import User
 from matengine.engine.annotations import tables
-from matengine.engine.query import answer
+from matengine.engine.query import answer, ordering
 from matengine.engine.query.model import At, Filter, Join, Op, Query
 from matengine.errors import Forbidden, Gone, Invalid, MatengineError, NotFound
 from matengine.testing import queries as judge
@@ -59,7 +60,8 @@ def test_random_queries(world: QueryWorld, data: st.DataObject) -> None:
     tables = world.tables[version]
     expected = judge.answer(query, tables)
     asked = answer.plan(world.conn, world.name, version, query)
-    found = answer.read(world.conn, asked)
+    with patch.object(ordering, "FEW", data.draw(st.sampled_from((ordering.FEW, 3)))):
+        found = answer.read(world.conn, asked)
     assert found.schema.equals(asked.schema, check_metadata=False)
     assert found.to_pylist() == expected
     kind = data.draw(st.sampled_from(("page", "cursor", "sample", "count")))
@@ -294,6 +296,34 @@ def test_indexes_serve(world: QueryWorld) -> None:
             plan = world.conn.execute("EXPLAIN " + asked.counting.as_string(None)).fetchall()  # type: ignore[arg-type]
         text = "\n".join(line for (line,) in plan)
         assert f"Index Cond: ({column}" in text, text
+
+
+@pytest.mark.parametrize("few", [ordering.FEW, 2], ids=["few rows", "more than few"])
+@pytest.mark.parametrize("columns", [None, ["score"]], ids=["with ids", "without"])
+def test_rows_of_roots_come_in_order(
+    world: QueryWorld, monkeypatch: pytest.MonkeyPatch, few: int, columns: list[str] | None
+) -> None:
+    rows = world.tables[2][CELLS].rows
+    roots = [row["pt_root_id"] for row in rows if row["pt_root_id"]]
+    query = where(CELLS, "pt_root_id", Op.IN, roots, columns=columns)
+    monkeypatch.setattr(ordering, "FEW", few)
+    asked = answer.plan(world.conn, world.name, 2, query)
+    assert asked.unordered is not None
+    assert "ORDER BY" not in asked.unordered
+    found = answer.read(world.conn, asked).to_pylist()
+    assert found == judge.answer(query, world.tables[2])
+    assert len(found) > 2
+    assert paged(world, 2, query, 3) == found
+    for other in (
+        replace(query, offset=1),
+        replace(query, limit=few - 1),
+        replace(query, random_sample=2),
+        replace(query, count=True),
+        where(CELLS, "pt_root_id", Op.NOT_IN, roots),
+        where(CELLS, "id", Op.IN, [1]),
+        where(CELLS, "pt_root_id", Op.IN, list(range(1, ordering.MOST_IDS + 2))),
+    ):
+        assert answer.plan(world.conn, world.name, 2, other).unordered is None
 
 
 def test_half_open_boxes_tile_space_and_closed_ones_share_faces(world: QueryWorld) -> None:

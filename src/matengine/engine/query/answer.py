@@ -22,6 +22,7 @@ from matengine.engine.query import (
     joins,
     missing,
     nearby,
+    ordering,
     outdated,
     sources,
 )
@@ -98,14 +99,19 @@ class Plan:
         """Complete SQL with literal values."""
         if self.shape is None:
             return self.counting
-        after = self.asked.after
-        keys = None if after is None else cursors.read(after, self.basis, len(self.shape.keys))
-        return self._selection.page(keys)
+        return self._selection.page(self._after)
 
     @cached_property
     def text(self) -> str:
         """The statement as it is sent."""
         return self.statement.as_string(None)
+
+    @cached_property
+    def unordered(self) -> str | None:
+        """The statement of rows that may be few, and come in any order; None where they may not."""
+        if self.shape is None or not ordering.may_be_few(self.body):
+            return None
+        return self._selection.some(ordering.FEW + 1, self._after).as_string(None)
 
     @property
     def counting(self) -> sql.Composed:
@@ -122,6 +128,13 @@ class Plan:
             else compose.selecting(self.plain, self.shape.stored)
         )
         return f"{every.statement.as_string(None)} {self.names} {self.resolution_nm}"
+
+    @property
+    def _after(self) -> tuple[int, ...] | None:
+        """The keys of the row that the cursor stands behind."""
+        assert self.shape is not None  # counts have no pages
+        after = self.asked.after
+        return None if after is None else cursors.read(after, self.basis, len(self.shape.keys))
 
     @cached_property
     def _selection(self) -> Selection:
@@ -176,9 +189,20 @@ def stream(
     Raises Unavailable, also in the midst of the batches, where it takes longer than `deadline_s`,
     and Gone where the version was collected since the plan.
     """
+    if (batch := _few(conn, plan, deadline_s)) is not None:
+        yield pa.RecordBatchReader.from_batches(plan.schema, [_shaped(batch, plan)])
+        return
     with arrow.stream(conninfo_of(conn), plan.text, deadline_s) as reader:
         batches = (_shaped(batch, plan) for batch in reader)
         yield pa.RecordBatchReader.from_batches(plan.schema, batches)
+
+
+def _few(conn: Connection, plan: Plan, deadline_s: float) -> pa.RecordBatch | None:
+    """All rows, as they are stored, where they are few."""
+    if plan.shape is None or plan.unordered is None:
+        return None
+    with arrow.stream(conninfo_of(conn), plan.unordered, deadline_s) as reader:
+        return ordering.few(reader, plan.shape.keys)
 
 
 def read(conn: Connection, plan: Plan, deadline_s: float = DEADLINE_S) -> pa.Table:

@@ -127,26 +127,32 @@ class Selection:
     keys: tuple[sql.Composable, ...]
     sampled: bool
 
+    def some(self, most: int, after: tuple[int, ...] | None) -> sql.Composed:
+        """The rows behind those of a cursor in any order, `most` of them."""
+        limit = sql.SQL("LIMIT {}").format(sql.Literal(most))
+        return sql.SQL(" ").join([*self._behind(after), limit])
+
     def page(self, after: tuple[int, ...] | None) -> sql.Composed:
         """The rows behind those of a cursor, from `offset` on, `limit` of them."""
-        parts = [self.statement]
-        keys = sql.SQL(", ").join(self.keys)
-        if after is not None:
-            first = self.sampled or not (self.query.joins or self.query.filters)
-            parts.append(
-                sql.SQL("{} ({}) > ({})").format(
-                    sql.SQL("WHERE" if first else "AND"),
-                    keys,
-                    sql.SQL(", ").join(values.literal(pa.int64(), key) for key in after),
-                )
-            )
-        parts.append(sql.SQL("ORDER BY {}").format(keys))
+        parts = self._behind(after)
+        parts.append(sql.SQL("ORDER BY {}").format(sql.SQL(", ").join(self.keys)))
         if self.query.limit is not None:
             limit = _whole(self.query.limit, "A limit")
             parts.append(sql.SQL("LIMIT {}").format(sql.Literal(limit)))
         if offset := _whole(self.query.offset, "An offset"):
             parts.append(sql.SQL("OFFSET {}").format(sql.Literal(offset)))
         return sql.SQL(" ").join(parts)
+
+    def _behind(self, after: tuple[int, ...] | None) -> list[sql.Composed]:
+        if after is None:
+            return [self.statement]
+        first = self.sampled or not (self.query.joins or self.query.filters)
+        condition = sql.SQL("{} ({}) > ({})").format(
+            sql.SQL("WHERE" if first else "AND"),
+            sql.SQL(", ").join(self.keys),
+            sql.SQL(", ").join(values.literal(pa.int64(), key) for key in after),
+        )
+        return [self.statement, condition]
 
 
 def _called(place: int) -> sql.Identifier:

@@ -179,11 +179,13 @@ def coordinates(points: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
 def _last_doubles(
     data: NDArray[np.uint8], starts: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    """The last three doubles of each value; (n, 3)."""
-    first, length = int(starts[0]), int(ends[0] - starts[0])
-    if int(ends[-1]) - first == len(ends) * length and (ends - starts == length).all():
-        rows = data[first : int(ends[-1])].reshape(-1, length)[:, length - _POINT_BYTES :]
+    """The last three doubles of each value; (n, 3), its columns contiguous."""
+    first, length, count = int(starts[0]), int(ends[0] - starts[0]), len(ends)
+    order = "<f8" if data[first] else ">f8"
+    if int(ends[-1]) - first == count * length and (ends - starts == length).all():
+        begin = first + length - _POINT_BYTES
+        found = np.ndarray((count, 3), order, data.data, begin, (length, 8))
     else:
         rows = data[ends[:, None] + np.arange(-_POINT_BYTES, 0)]
-    order = "<f8" if data[first] else ">f8"
-    return np.ascontiguousarray(rows).view(order).astype(np.float64, copy=False)
+        found = rows.view(order)
+    return np.asfortranarray(found, np.float64)

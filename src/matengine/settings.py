@@ -58,6 +58,21 @@ def pace() -> str:
     return os.environ.get("MATENGINE_PACE", "").strip()
 
 
+def server_processes() -> int:
+    """Processes that answer HTTP requests: MATENGINE_SERVER_PROCESSES, or one a core, at most 4.
+
+    Raises Invalid for what is no number of them.
+    """
+    text = os.environ.get("MATENGINE_SERVER_PROCESSES", "").strip()
+    if not text:
+        return min(len(os.sched_getaffinity(0)), 4)
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise Invalid(
+            f"MATENGINE_SERVER_PROCESSES cannot be '{text}'.", "Give a whole number above zero."
+        )
+    return int(text)
+
+
 def use(settings: Settings) -> None:
     """Make these the settings of this process and of the ones it starts."""
     os.environ.update(settings.environment())

@@ -18,7 +18,7 @@ from matengine.box.box import attach
 from matengine.box.endpoint import free_port
 from matengine.box.process import alive, wait_until
 from matengine.box.programs import WORKER_PROCESSES, worker_answers
-from matengine.settings import Settings
+from matengine.settings import Settings, server_processes
 
 PATIENCE_S = 45
 CHILDREN = {
@@ -144,7 +144,7 @@ def test_a_killed_grandchild_is_replaced(box: Up, name: str) -> None:
         return victim not in now and len(now) == len(before)
 
     assert wait_until(replaced, PATIENCE_S)
-    assert len(before) == (WORKER_PROCESSES if name == "worker" else 1)
+    assert len(before) == (WORKER_PROCESSES if name == "worker" else server_processes())
     assert wait_until(box.works, PATIENCE_S)
     assert box.pids()[name] == parent
 

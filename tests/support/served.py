@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import requests
 
+from matengine.box.programs import SERVING
 from matengine.datasets.folder import open_dataset
 from matengine.datasets.importer import import_dataset
 from matengine.datasets.sample import make_sample
@@ -128,16 +129,16 @@ def served_dataset(
 def server_process(
     environment: Mapping[str, str], application: str = "matengine.api.app:create_app()"
 ) -> Iterator[str]:
-    """The application in a process of its own, at a free port; gives its address."""
+    """The application as a box serves it, but by one process; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         number = listening.fileno()
         words = [
-            *("-m", "gunicorn", application, "--bind", f"fd://{number}"),
-            *("--worker-class", "gthread", "--threads", "4"),
-            *("--log-level", "warning", "--no-control-socket"),
+            *("-m", "gunicorn", "--config", SERVING, "--bind", f"fd://{number}", "--threads", "4"),
+            *("--log-level", "warning", "--no-control-socket", application),
         ]
+        one = {"MATENGINE_SERVER_PROCESSES": "1"}
         process = subprocess.Popen(
-            [sys.executable, *words], pass_fds=[number], env=os.environ | dict(environment)
+            [sys.executable, *words], pass_fds=[number], env=os.environ | one | dict(environment)
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:

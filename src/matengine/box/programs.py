@@ -18,11 +18,10 @@ from matengine.box.service import Service
 from matengine.settings import Settings
 
 CELERY = ("-m", "celery", "--app", "matengine.workflows.app")
-WSGI = "matengine.api.app:create_app()"
+SERVING = "python:matengine.api.serving"
 WORKER_NODE = "worker@box"
 QUEUES = "orchestration,lookup,bulk,export"
 WORKER_PROCESSES = 2
-SERVER_THREADS = 32
 MEMORY_FOLDER = Path("/dev/shm")
 PROBE_PATIENCE_S = 2.0
 
@@ -89,7 +88,7 @@ class Scheduler(Program):
 
 
 class Server(Program):
-    """gunicorn with threads: slow downloads hold a thread each, never the whole server."""
+    """gunicorn with processes of many threads, as `matengine.api.serving` says."""
 
     name = "server"
     stop_steps = ((signal.SIGTERM, 10), (signal.SIGINT, 5))
@@ -105,9 +104,8 @@ class Server(Program):
     def arguments(self) -> Command:
         memory = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK | os.X_OK) else self.folder
         return [
-            *("-m", "gunicorn", WSGI, "--bind", self._bind),
-            *("--worker-class", "gthread", "--workers", "1", "--threads", str(SERVER_THREADS)),
-            *("--worker-tmp-dir", memory, "--graceful-timeout", "5", "--no-control-socket"),
+            *("-m", "gunicorn", "--config", SERVING, "--bind", self._bind),
+            *("--worker-tmp-dir", memory, "--no-control-socket"),
         ]
 
     def ready(self) -> bool:

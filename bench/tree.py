@@ -27,6 +27,10 @@ class Tree:
         """Resident bytes of all, what they share counted once for each."""
         return sum(status(pid, "VmRSS") for pid in self.pids())
 
+    def shared_memory(self) -> int:
+        """Resident bytes of all; what several share counts once, in parts (smaps_rollup: Pss)."""
+        return sum(_rollup(pid, "Pss") for pid in self.pids())
+
     def peak(self) -> int:
         """The most resident bytes of each since `reset_peaks`, added up."""
         return sum(status(pid, "VmHWM") for pid in self.pids())
@@ -58,8 +62,16 @@ def _stat(pid: int) -> list[int]:
 
 def status(pid: int, what: str) -> int:
     """A line of a process's status, in bytes; 0 where it has just ended."""
+    return _kilobytes(Path(f"/proc/{pid}/status"), what)
+
+
+def _rollup(pid: int, what: str) -> int:
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), what)
+
+
+def _kilobytes(table: Path, what: str) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = table.read_text().splitlines()
     except OSError:
         return 0
     values = {k: v for k, _, v in (line.partition(":") for line in lines)}

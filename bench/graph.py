@@ -108,7 +108,7 @@ def _sizes(conn: Connection, made: Tissue) -> list[Figure]:
     sizes = {name: int(size) for name, size in rows}
     counts = {
         "supervoxel": (len(made.supervoxels), sizes.pop("member")),
-        "edge": (made.edges.num_rows, sizes.pop("edge")),
+        "edge": (made.edges.num_rows, sizes.pop("edge") + sizes.pop("packed_edges")),
         "operation": (made.history.num_rows, sum(sizes.values())),
     }
     return [

@@ -60,6 +60,7 @@ class GraphMachine(RuleBasedStateMachine):
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         super().__init__()
+        self.patch = pytest.MonkeyPatch()
         self.connect = connect
         self.conn = connect()
         self.name = f"g_{uuid.uuid4().hex[:8]}"
@@ -89,10 +90,10 @@ class GraphMachine(RuleBasedStateMachine):
                 "affinity": pa.array(base.values(), pa.float32()),
             }
         )
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fragments, "SIZE", size)
-            patch.setattr(packed, "ROW_EDGES", size)
-            local.load_edges(self.conn, self.name, table, sorted(lone))
+        self.patch.setattr(fragments, "SIZE", size)
+        self.patch.setattr(packed, "ROW_EDGES", size)
+        self.patch.setattr(packed, "READ_FRAGMENTS", size)
+        local.load_edges(self.conn, self.name, table, sorted(lone))
         if aged:
             unpack(self.conn, self.name)
         self.conn.commit()
@@ -164,6 +165,7 @@ class GraphMachine(RuleBasedStateMachine):
             local.drop(self.conn, self.name)
             self.conn.commit()
         self.conn.close()
+        self.patch.undo()
 
     def both(self, gap: int, edit: Callable[[Any, Any], Any]) -> Any:
         """Edit graph and oracle at the same time; what one refuses the other refuses too."""

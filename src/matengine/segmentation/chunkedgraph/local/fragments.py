@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 
+from matengine.segmentation.chunkedgraph.local.components import Index
 from matengine.segmentation.chunkedgraph.protocol import Ids
 
 # supervoxels of a fragment, about: smaller ones cost each edit of a large object more rows,
@@ -15,33 +16,43 @@ from matengine.segmentation.chunkedgraph.protocol import Ids
 SIZE = 1024
 
 
-def parts(labels: Ids, a: Ids, b: Ids) -> Ids:
+def parts(labels: Ids, a: Index, b: Index) -> Ids:
     """The fragment of each node, 0, 1, …, in the order of labels.
 
     `labels` are the numbers of the nodes' objects; a, b are the ends of their edges, node numbers.
     Objects of more than SIZE nodes are cut into parts: every SIZE-th node is a seed, and each node
     is of the seed that the fewest edges lead to.
     """
-    order = np.argsort(labels, kind="stable")
+    fragment = labels.copy()
     sizes = np.bincount(labels)
-    rank = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    seeds = np.sort(order[rank % SIZE == 0])
-    seed = _nearest(len(labels), a, b, seeds) if len(seeds) > len(sizes) else labels
-    keys = np.lexsort((seed, labels))
-    new = np.ones(len(labels), bool)
-    new[1:] = (np.diff(labels[keys]) != 0) | (np.diff(seed[keys]) != 0)
-    fragment = np.empty(len(labels), np.int64)
-    fragment[keys] = np.cumsum(new) - 1
+    large = np.flatnonzero(sizes[labels] > SIZE)
+    if len(large):
+        place = np.full(len(labels), -1, np.int32)
+        place[large] = np.arange(len(large))
+        inner = place[a] >= 0
+        seed = _nearest(len(large), place[a[inner]], place[b[inner]], _every(SIZE, labels[large]))
+        fragment[large] = len(sizes) + seed
+    order = np.lexsort((fragment, labels))
+    fragment[order] = np.cumsum(np.diff(fragment[order], prepend=-1) != 0) - 1
     return fragment
 
 
-def _nearest(n: int, a: Ids, b: Ids, seeds: Ids) -> Ids:
+def _every(size: int, labels: Ids) -> Index:
+    """The first node of each label, and every `size`-th after it."""
+    order = np.argsort(labels, kind="stable").astype(np.int32)
+    counts = np.bincount(labels)
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen: Index = order[rank % size == 0]
+    return chosen
+
+
+def _nearest(n: int, a: Index, b: Index, seeds: Index) -> Index:
     """The seed nearest to each node; every connected part has one."""
     # the search begins at one more node, which leads to all seeds
-    rows = np.concatenate([a, b, np.full(len(seeds), n)])
+    rows = np.concatenate([a, b, np.full(len(seeds), n, np.int32)])
     columns = np.concatenate([b, a, seeds])
     links = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(n + 1, n + 1))
-    parent: Ids = breadth_first_order(links.tocsr(), n)[1][:n].astype(np.int64)
+    parent: Index = breadth_first_order(links.tocsr(), n)[1][:n]
     parent[seeds] = seeds
     while np.any((above := parent[parent]) != parent):
         parent = above

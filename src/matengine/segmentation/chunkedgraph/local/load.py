@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from matengine.errors import Conflict, Invalid
 from matengine.progress import Progress, quiet
@@ -19,6 +17,7 @@ from matengine.segmentation.chunkedgraph.ids import (
 )
 from matengine.segmentation.chunkedgraph.local import fragments, packed
 from matengine.segmentation.chunkedgraph.local.arrays import as_ids
+from matengine.segmentation.chunkedgraph.local.components import components
 from matengine.segmentation.chunkedgraph.local.edges import NONE
 from matengine.segmentation.chunkedgraph.local.read_working import known_members
 from matengine.segmentation.chunkedgraph.local.store import (
@@ -49,21 +48,20 @@ def load_edges(
     objects of their own. Returns the number of objects. Raises Conflict where the graph is not
     empty, Invalid for wrong ids or affinities and for an edge from a supervoxel to itself.
     """
-    table = _clean_edges(edges)
-    a, b = table["a"].to_numpy(), table["b"].to_numpy()
-    every = np.unique(np.concatenate([a, b, _positive(as_ids(supervoxels, "supervoxels"))]))
-    links = (np.ones(len(a), bool), (np.searchsorted(every, a), np.searchsorted(every, b)))
-    count, labels = connected_components(coo_array(links, shape=(len(every),) * 2), directed=False)
+    clean = _clean_edges(edges)
+    lone = _positive(as_ids(supervoxels, "supervoxels"))
+    every = np.unique(np.concatenate([clean["a"], clean["b"], lone]))
+    ends = [np.searchsorted(every, clean[side]).astype(np.int32) for side in ("a", "b")]
+    labels = components(len(every), *ends)
     with atomic(conn):
         store, meta = _empty_store(conn, name)
         progress(0, len(every), "supervoxels")
-        ends = links[1]
         fragment = fragments.parts(labels, *ends)
-        _pack(store, table, meta.next_fragment + fragment[ends[0]])
+        packed.write(store, clean, meta.next_fragment + fragment[ends[0]])
         _write_objects(store, replace(meta, by_edges=True), every, labels, fragment)
         store.analyze()
         progress(len(every), len(every), "supervoxels")
-    return int(count)
+    return int(labels.max(initial=-1)) + 1
 
 
 def load_assignment(
@@ -123,35 +121,28 @@ def _positive(ids: Ids) -> Ids:
     return ids
 
 
-def _clean_edges(edges: pa.Table) -> pa.Table:
-    """Columns a < b, affinity and area; each pair once, the first of equal ones."""
-    columns = {}
+def _clean_edges(edges: pa.Table) -> packed.Edges:
+    """Edges a < b, sorted, each once: the first of equal ones."""
+    sides = []
     for column in ("supervoxel_a", "supervoxel_b"):
         if column not in edges.column_names or edges[column].null_count:
             raise Invalid(f"Edges need a column {column} without nulls.")
-        columns[column] = _positive(as_ids(edges[column].to_numpy(), column))
-    one, other = columns.values()
-    a, b = np.minimum(one, other), np.maximum(one, other)
+        sides.append(_positive(as_ids(edges[column].to_numpy(), column)))
+    a, b = np.minimum(*sides), np.maximum(*sides)
     if np.any(a == b):
         raise Invalid(f"Supervoxel {a[a == b][0]} has an edge to itself.")
     _check_affinity(edges)
     order = np.lexsort((b, a))
     first = np.ones(len(a), bool)
     first[1:] = (np.diff(a[order]) != 0) | (np.diff(b[order]) != 0)
-    nulls = pa.nulls(len(a))
-    clean = pa.table(
-        {
-            "a": a,
-            "b": b,
-            "affinity": _column(edges, "affinity", nulls).cast(pa.float32()),
-            "area": _column(edges, "area", nulls).cast(pa.int64()),
-        }
-    )
-    return clean.take(order[first])
-
-
-def _column(edges: pa.Table, name: str, default: pa.Array) -> pa.Array:
-    return edges[name].combine_chunks() if name in edges.column_names else default
+    kept = order[first]
+    clean = np.empty(len(kept), packed.EDGE)
+    clean["a"], clean["b"] = a[kept], b[kept]
+    clean["affinity"], clean["area"] = np.nan, NONE
+    for name, kind, none in (("affinity", pa.float32(), np.nan), ("area", pa.int64(), NONE)):
+        if name in edges.column_names:
+            clean[name] = edges[name].cast(kind).fill_null(none).to_numpy()[kept]
+    return clean
 
 
 def _check_affinity(edges: pa.Table) -> None:
@@ -160,15 +151,6 @@ def _check_affinity(edges: pa.Table) -> None:
     affinity: NDArray[np.float64] = edges["affinity"].drop_null().to_numpy()
     if not np.all(affinity >= 0):
         raise Invalid("An affinity must be a number of zero or more (infinity: never cut).")
-
-
-def _pack(store: Store, table: pa.Table, fragment: Ids) -> None:
-    """Write the edges of the beginning; `fragment` is that of each smaller end."""
-    edges = np.empty(table.num_rows, packed.EDGE)
-    for column, default in (("a", 0), ("b", 0), ("affinity", np.nan), ("area", NONE)):
-        edges[column] = table[column].fill_null(default).to_numpy()
-    order = np.argsort(fragment, kind="stable")
-    packed.write(store, edges[order], fragment[order])
 
 
 def _write_objects(

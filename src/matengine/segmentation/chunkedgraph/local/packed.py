@@ -25,14 +25,16 @@ Edges = NDArray[np.void]
 
 
 def write(store: Store, edges: Edges, fragments: Ids) -> None:
-    """Pack edges; `fragments`, rising, are those of their smaller ends."""
+    """Pack edges, sorted by their ends; `fragments` are those in which their smaller ends begin."""
+    order = np.argsort(fragments, kind="stable")
+    fragments = fragments[order]
     first = np.flatnonzero(np.diff(fragments, prepend=-1))
     starts = first[np.unique(first // ROW_EDGES, return_index=True)[1]].tolist()
     statement = store.compose("COPY {g}.packed_edges FROM STDIN (FORMAT BINARY)")
     with store.conn.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(["int8", "bytea"])
         for start, end in pairwise([*starts, len(edges)]):
-            copy.write_row((int(fragments[start]), edges[start:end].tobytes()))
+            copy.write_row((int(fragments[start]), edges[order[start:end]].tobytes()))
 
 
 def read(store: Store, fragments: Ids, supervoxels: Ids) -> Edges:

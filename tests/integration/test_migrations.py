@@ -20,6 +20,7 @@ from matengine.engine.annotations import tables
 from matengine.engine.lookup import states
 from matengine.engine.runs import engine
 from matengine.engine.versions import catalogue, epoch, gaps, verify
+from matengine.segmentation.chunkedgraph.local import LocalGraph
 from matengine.storage import connections
 from matengine.storage.connections import Connection, conninfo_of
 
@@ -96,6 +97,7 @@ def test_it_says_what_it_said_and_goes_on(aged: Connection, server_url: str) -> 
     assert (run.status, run.version, run.epoch) == ("done", 5, 5)
     assert told(aged)[f"{NAME}__mat3.{SYNAPSES}"] == before[f"{NAME}__mat3.{SYNAPSES}"]
     check_version(aged, 5)
+    check_edits(aged)
     assert all(checked.right for checked in verify.verify(aged, NAME, 5))
     assert gaps.of_version(aged, NAME, 5) == states.failures(aged, NAME) == []
     assert len(gaps.of_version(aged, NAME, 3)) == 2
@@ -133,6 +135,27 @@ def check_metadata(conn: Connection) -> None:
     assert known["spare"].notice_text == "mind the gap"
     assert known["spare"].description == tables.get_metadata(conn, "spare").description
     assert {t.name for t in catalogue.tables_metadata(conn, NAME, 3)} == {SYNAPSES, NOTES}
+
+
+def check_edits(conn: Connection) -> None:
+    """Edges that were stored one a row are cut, and joined again, as those that are packed."""
+    graph = LocalGraph(conn, NAME)
+    roots = [
+        row[0]
+        for row in all_rows(
+            conn,
+            "SELECT root_id FROM {root} WHERE expired_ms > extract(epoch FROM now()) * 1000",
+            root=sql.Identifier(f"graph_{NAME}", "root"),
+        )
+    ]
+    root = max(roots, key=lambda root: len(graph.edges(root)[0]))
+    (edges, _, _), leaves = graph.edges(root), graph.leaves(root)
+    assert len(edges) >= len(leaves) - 1 >= 1
+    apart = graph.split(edges)
+    assert len(apart.new_roots) == len(leaves)
+    (again,) = graph.undo(apart.operation_id).new_roots.tolist()
+    assert graph.edges(again)[0].tolist() == edges.tolist()
+    conn.rollback()
 
 
 def check_version(conn: Connection, version: int) -> None:

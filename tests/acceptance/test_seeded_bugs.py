@@ -81,12 +81,12 @@ BUGS = {
         "rows.known[number][missing] = True",
     ),
     "a row with a new root is added twice": Bug(
-        "engine/versions/apply.py", "WHERE t.place IS NULL ORDER BY", "WHERE true ORDER BY"
+        "engine/versions/apply.py", "WHERE NOT s.shown AND s.resolved", "WHERE s.resolved"
     ),
     "a row with a new root is not closed": Bug(
         "engine/versions/apply.py",
-        "SET to_epoch = {epoch} FROM pg_temp.taken",
-        "SET to_epoch = {open} FROM pg_temp.taken",
+        "SET to_epoch = {epoch} FROM {staged}",
+        "SET to_epoch = {open} FROM {staged}",
     ),
     "the fingerprint keeps rows that went": Bug(
         "engine/versions/collect.py", "hash_change=-int(hashes)", "hash_change=int(hashes)"

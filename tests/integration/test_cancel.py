@@ -157,7 +157,7 @@ def test_a_unit_that_always_fails_is_named_and_ends_the_run(
         raise RuntimeError("of this row")
 
     before = everything(stirred)
-    monkeypatch.setattr(apply.Statements, "take", poison)
+    monkeypatch.setattr(apply.Statements, "replace", poison)
     monkeypatch.setattr(units, "MAX_ATTEMPTS", 2)
     run_id = stirred.begin()
     tried = engine.drive(conninfo_of(stirred.conn), run_id)

@@ -46,13 +46,17 @@ def apply(conn: Connection, run: Run, unit: Unit) -> None:
     units.hold(conn, unit)
     statements = Statements(table, run, unit)
     planner.use_indexes(conn)
-    conn.execute(statements.take())
-    added, closed, count, hashes, gaps = only_row(conn, statements.replace())
-    effect = Effect(added, closed, count, int(hashes), int(gaps))
-    count, hashes, gaps = only_row(conn, statements.insert())
-    effect += Effect(count, 0, count, int(hashes), int(gaps))
+    conn.execute(statements.forget())
+    effect = effect_of(only_row(conn, statements.replace()))
+    effect += effect_of(only_row(conn, statements.insert()))
     units.finish(conn, unit, effect)
     conn.commit()
+
+
+def effect_of(told: tuple[Any, ...]) -> Effect:
+    """The effect that a statement tells: rows added and closed, change of hashes and of gaps."""
+    added, closed, hashes, gaps = told
+    return Effect(added, closed, added - closed, int(hashes), int(gaps))
 
 
 def only_row(conn: Connection, query: sql.Composed) -> tuple[Any, ...]:
@@ -68,8 +72,6 @@ class Statements:
     def __init__(self, table: Layout, run: Run, unit: Unit) -> None:
         annotation = ["id", "created", *(c.name for c in table.annotation)]
         segmentation = [*table.supervoxels, *table.roots]
-        found = [sql.Identifier("t", c) for c in segmentation]
-        fresh = [sql.SQL("(c.t).{}").format(sql.Identifier(c)) for c in segmentation]
         self._names = {
             "history": table.history,
             "staged": table.staged(run.epoch),
@@ -78,35 +80,25 @@ class Statements:
             "epoch": sql.Literal(run.epoch),
             "open": sql.Literal(OPEN),
             "within": root_ranges.within(table, unit, "s"),
-            "order": root_ranges.order(table, "t"),
-            "order_copied": sql.SQL("coalesce({}, 0)").format(
-                fresh[-1] if fresh else sql.Identifier("c", "id")
+            "order": root_ranges.order(table, "n"),
+            "columns": _listed(None, [*annotation, *segmentation]),
+            "of_history": _listed("h", annotation),
+            "of_live": _listed("l", annotation),
+            "found": sql.SQL("").join(
+                sql.SQL(", {}").format(sql.Identifier("s", c)) for c in segmentation
             ),
-            "columns": sql.SQL(", ").join(map(sql.Identifier, [*annotation, *segmentation])),
-            "values": sql.SQL(", ").join([*(sql.Identifier("l", c) for c in annotation), *found]),
-            "copied": sql.SQL(", ").join([*(sql.Identifier("c", c) for c in annotation), *fresh]),
-            "old": _row("h", table.supervoxels + table.roots),
-            "new": _row("s", table.supervoxels + table.roots),
-            "hash_closed": fingerprint.row_hash(table, "closed"),
-            "gap_closed": fingerprint.gap(table, "closed"),
-            "hash_added": fingerprint.row_hash(table, "added"),
-            "gap_added": fingerprint.gap(table, "added"),
+            "old": _listed("h", segmentation),
+            "new": _listed("s", segmentation),
+            "hash": fingerprint.row_hash(table, "h"),
+            "gap": fingerprint.gap(table, "h"),
         }
 
     def _sql(self, text: str, **more: sql.Composable) -> sql.Composed:
         return sql.SQL(text).format(**self._names, **more)
 
-    def take(self) -> sql.Composed:
-        """The unit's rows in a temporary table; what was looked up ahead of them goes.
-
-        `place` is where history shows a row as it was. Rows that are as they were are left out, as
-        when a lookup failed again.
-        """
+    def forget(self) -> sql.Composed:
+        """What was looked up ahead of the rows goes."""
         return self._sql("""
-            CREATE TEMP TABLE taken ON COMMIT DROP AS
-            SELECT s.*, h.ctid AS place FROM {staged} AS s
-              LEFT JOIN {history} AS h ON h.id = s.id AND h.to_epoch = {open}
-              WHERE (h.id IS NULL OR {old} IS DISTINCT FROM {new}) AND s.resolved AND {within};
             DELETE FROM {lookups} AS k USING {staged} AS s
             WHERE k.id = s.id AND s.resolved AND {within}
             """)
@@ -115,24 +107,26 @@ class Statements:
         """Close the rows that have new roots, and add them with these.
 
         They are copied from history: what the live table says of them by now is for later epochs.
+        Rows that are as they were are left alone, as when a lookup failed again.
         """
         return self._sql("""
             WITH closed AS (
-              UPDATE {history} AS h SET to_epoch = {epoch} FROM pg_temp.taken AS t
-              WHERE h.ctid = t.place AND h.id = t.id
+              UPDATE {history} AS h SET to_epoch = {epoch} FROM {staged} AS s
+              WHERE s.shown AND s.resolved AND {within} AND h.id = s.id
                 AND h.to_epoch = {open} AND h.from_epoch < {epoch}
-              RETURNING h.*, t AS t),
+                AND ROW({old}) IS DISTINCT FROM ROW({new})
+              RETURNING {of_history} {found}, {hash} AS hash, {gap} AS gap),
             added AS (
-              INSERT INTO {history} ({columns}, from_epoch)
-              SELECT {copied}, {epoch} FROM closed AS c ORDER BY {order_copied}, c.id
-              RETURNING *),
+              INSERT INTO {history} AS h ({columns}, from_epoch)
+              SELECT {columns}, {epoch} FROM closed AS n ORDER BY {order}, n.id
+              RETURNING {hash} AS hash, {gap} AS gap),
             before AS (
-              SELECT count(*) AS count, coalesce(sum({hash_closed}::numeric), 0) AS hashes,
-                     coalesce(sum({gap_closed}), 0) AS gaps FROM closed),
+              SELECT count(*) AS count, coalesce(sum(hash), 0) AS hashes,
+                     coalesce(sum(gap), 0) AS gaps FROM closed),
             after AS (
-              SELECT count(*) AS count, coalesce(sum({hash_added}::numeric), 0) AS hashes,
-                     coalesce(sum({gap_added}), 0) AS gaps FROM added)
-            SELECT after.count, before.count, after.count - before.count,
+              SELECT count(*) AS count, coalesce(sum(hash), 0) AS hashes,
+                     coalesce(sum(gap), 0) AS gaps FROM added)
+            SELECT after.count, before.count,
                    after.hashes - before.hashes, after.gaps - before.gaps FROM before, after
             """)
 
@@ -140,14 +134,17 @@ class Statements:
         """Add the rows that history does not show yet, and that are in the live table still."""
         return self._sql("""
             WITH added AS (
-              INSERT INTO {history} ({columns}, from_epoch)
-              SELECT {values}, {epoch} FROM pg_temp.taken AS t JOIN {live} AS l USING (id)
-              WHERE t.place IS NULL ORDER BY {order}, t.id
-              RETURNING *)
-            SELECT count(*), coalesce(sum({hash_added}::numeric), 0),
-                   coalesce(sum({gap_added}), 0) FROM added
+              INSERT INTO {history} AS h ({columns}, from_epoch)
+              SELECT {columns}, {epoch} FROM (
+                SELECT {of_live} {found} FROM {staged} AS s JOIN {live} AS l USING (id)
+                WHERE NOT s.shown AND s.resolved AND {within}) AS n ORDER BY {order}, n.id
+              RETURNING {hash} AS hash, {gap} AS gap)
+            SELECT count(*), 0, coalesce(sum(hash), 0), coalesce(sum(gap), 0) FROM added
             """)
 
 
-def _row(alias: str, columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(alias, c) for c in columns))
+def _listed(alias: str | None, columns: list[str]) -> sql.Composed:
+    """Columns, of a table where `alias` names one."""
+    return sql.SQL(", ").join(
+        sql.Identifier(c) if alias is None else sql.Identifier(alias, c) for c in columns
+    )

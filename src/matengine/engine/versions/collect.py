@@ -155,7 +155,7 @@ class Statements:
         """Rows with a lookup that failed and may heal."""
         return self._sql(
             """
-            INSERT INTO {staged} (id {supervoxels}) SELECT DISTINCT h.id {of_history}
+            INSERT INTO {staged} (id, shown {supervoxels}) SELECT DISTINCT h.id, true {of_history}
             FROM matengine.lookup_failure AS f JOIN {history} AS h ON h.id = f.id
             WHERE f.datastack = {datastack} AND f.table_name = {name} AND NOT f.permanent
               AND h.to_epoch = {open} AND h.from_epoch < {epoch}
@@ -191,7 +191,8 @@ class Statements:
         ]
         return self._sql(
             """
-            INSERT INTO {staged} (id {supervoxels} {roots}) SELECT h.id {of_history} {held}
+            INSERT INTO {staged} (id, shown {supervoxels} {roots})
+            SELECT h.id, true {of_history} {held}
             FROM (SELECT DISTINCT ON (id) * FROM ({found}) AS every ORDER BY id) AS h
             ON CONFLICT (id) DO NOTHING
             """,

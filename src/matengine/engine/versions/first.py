@@ -8,7 +8,7 @@ from psycopg import sql
 from matengine.engine.runs import units
 from matengine.engine.runs.runs import Run
 from matengine.engine.runs.units import Effect, Unit
-from matengine.engine.versions import apply, fingerprint, layout, root_ranges
+from matengine.engine.versions import apply, layout, root_ranges
 from matengine.engine.versions.layout import Layout
 from matengine.engine.versions.root_ranges import Range
 from matengine.storage.connections import Connection
@@ -57,8 +57,8 @@ def write(conn: Connection, run: Run, unit: Unit) -> None:
     table = layout.of_unit(conn, run, unit)
     units.hold(conn, unit)
     conn.execute(MEMORY)
-    count, hashes, gaps = apply.only_row(conn, _insert(table, run, unit))
-    units.finish(conn, unit, Effect(count, 0, count, int(hashes), int(gaps)))
+    inserted = apply.only_row(conn, apply.Statements(table, run, unit).insert())
+    units.finish(conn, unit, apply.effect_of(inserted))
     conn.commit()
 
 
@@ -81,31 +81,3 @@ def forget(conn: Connection, run: Run, unit: Unit) -> None:
     )
     units.finish(conn, unit, Effect())
     conn.commit()
-
-
-def _insert(table: Layout, run: Run, unit: Unit) -> sql.Composed:
-    annotation = ["id", "created", *(c.name for c in table.annotation)]
-    segmentation = [*table.supervoxels, *table.roots]
-    values = [
-        *(sql.Identifier("l", c) for c in annotation),
-        *(sql.Identifier("t", c) for c in segmentation),
-    ]
-    return sql.SQL("""
-        WITH added AS (
-          INSERT INTO {history} AS h ({columns}, from_epoch)
-          SELECT {values}, {epoch} FROM {staged} AS t JOIN {live} AS l USING (id)
-          WHERE t.resolved AND {within} ORDER BY {order}, t.id
-          RETURNING {hash} AS hash, {gap} AS gap)
-        SELECT count(*), coalesce(sum(hash), 0), coalesce(sum(gap), 0) FROM added
-        """).format(
-        history=table.history,
-        columns=sql.SQL(", ").join(map(sql.Identifier, [*annotation, *segmentation])),
-        values=sql.SQL(", ").join(values),
-        epoch=sql.Literal(run.epoch),
-        staged=table.staged(run.epoch),
-        live=table.live,
-        within=root_ranges.within(table, unit, "t"),
-        order=root_ranges.order(table, "t"),
-        hash=fingerprint.row_hash(table, "h"),
-        gap=fingerprint.gap(table, "h"),
-    )

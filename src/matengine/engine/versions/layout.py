@@ -172,13 +172,15 @@ def create(conn: Connection, layout: Layout) -> None:
 
 
 def create_staged(conn: Connection, layout: Layout, epoch: int | None, *, twice: bool) -> None:
-    """Make the table of an open epoch's rows; `resolved` rows have all that could be found.
+    """Make the table of an open epoch's rows.
 
+    `shown`: history shows the row, as it was. `resolved` rows have all that could be found.
     `twice`: most rows are staged first and resolved then, so there is room to do it in place.
     """
     conn.execute(
         sql.SQL(
-            "CREATE TABLE {} (id bigint PRIMARY KEY, resolved boolean NOT NULL DEFAULT false {})"
+            "CREATE TABLE {} (id bigint PRIMARY KEY, shown boolean NOT NULL DEFAULT false,"
+            " resolved boolean NOT NULL DEFAULT false {})"
             " WITH (fillfactor = {})"
         ).format(
             layout.staged(epoch),

@@ -301,5 +301,9 @@ def _bring(
     conn: Connection, target: sql.Identifier, rows: Rows, columns: dict[str, pa.Array]
 ) -> None:
     """Bring rows into the temporary table `resolved`, which is like the target."""
-    conn.execute(sql.SQL("CREATE TEMP TABLE resolved (LIKE {}) ON COMMIT DROP").format(target))
+    conn.execute(
+        sql.SQL("CREATE TEMP TABLE resolved (LIKE {} INCLUDING DEFAULTS) ON COMMIT DROP").format(
+            target
+        )
+    )
     copy_columns(conn, ("pg_temp", "resolved"), pa.table({"id": pa.array(rows.ids), **columns}))

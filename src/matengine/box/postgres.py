@@ -34,7 +34,8 @@ SETTINGS = {
     "max_wal_size": "4GB",
     "maintenance_work_mem": "512MB",
     "max_parallel_maintenance_workers": "1",
-    "max_connections": "100",
+    # four web processes of 32 threads that all send rows, their pools, and the workers
+    "max_connections": "200",
     "random_page_cost": "1.1",
     "jit": "off",
     "timezone": "UTC",

@@ -28,6 +28,7 @@ from matengine.engine.query import (
 )
 from matengine.engine.query.compose import Body, Selection
 from matengine.engine.query.model import At, Query
+from matengine.engine.query.packing import Packing, Sent
 from matengine.engine.query.shaping import Resolution, Shape
 from matengine.engine.query.sources import Sources
 from matengine.errors import Invalid
@@ -122,11 +123,8 @@ class Plan:
     def basis(self) -> str:
         """What cursors belong to, whatever the page: the statement, and what is made of it."""
         assert self.shape is not None  # counts have no pages
-        every = (
-            self._selection
-            if self.body is self.plain
-            else compose.selecting(self.plain, self.shape.stored)
-        )
+        stored = self.shape.stored
+        every = compose.selecting(self.plain, stored, Packing.apart(len(stored)))
         return f"{every.statement.as_string(None)} {self.names} {self.resolution_nm}"
 
     @property
@@ -139,7 +137,7 @@ class Plan:
     @cached_property
     def _selection(self) -> Selection:
         assert self.shape is not None  # it is no count
-        return compose.selecting(self.body, self.shape.stored)
+        return compose.selecting(self.body, self.shape.stored, self.shape.packing)
 
 
 def plan(conn: Connection, datastack: str, at: At, query: Query, user: User = LOCAL) -> Plan:
@@ -202,7 +200,7 @@ def _few(conn: Connection, plan: Plan, deadline_s: float) -> pa.RecordBatch | No
     if plan.shape is None or plan.unordered is None:
         return None
     with arrow.stream(conninfo_of(conn), plan.unordered, deadline_s) as reader:
-        return ordering.few(reader, plan.shape.keys)
+        return ordering.few(reader, plan.shape)
 
 
 def read(conn: Connection, plan: Plan, deadline_s: float = DEADLINE_S) -> pa.Table:
@@ -250,7 +248,8 @@ def _shaped(batch: pa.RecordBatch, plan: Plan) -> pa.RecordBatch:
         return batch.cast(plan.schema)
     schema = plan.schema
     if batch.num_rows and plan.shape.shown_keys is None:
-        last = [batch.num_rows, *(batch.column(place)[-1].as_py() for place in plan.shape.keys)]
+        row = Sent(plan.shape.packing, batch.slice(batch.num_rows - 1))
+        last = [batch.num_rows, *(row.column(place)[0].as_py() for place in plan.shape.keys)]
         schema = schema.with_metadata({_LAST: ",".join(map(str, last)).encode()})
     return pa.RecordBatch.from_arrays(plan.shape.columns(batch), schema=schema)
 

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from matengine.engine.query import filters, joins, values
 from matengine.engine.query.model import Query
+from matengine.engine.query.packing import Packing, called
 from matengine.engine.query.relation import Relation, rendered
 from matengine.errors import Invalid
 
@@ -76,23 +77,26 @@ def counting(body: Body) -> sql.Composed:
     return sql.SQL("SELECT count(*) AS count ") + body.text
 
 
-def selecting(body: Body, stored: Sequence[tuple[str, str]]) -> "Selection":
+def selecting(body: Body, stored: Sequence[tuple[str, str]], packing: Packing) -> "Selection":
     """The rows with columns of their sources, by (table, stored column); keys must be among them.
 
-    What readers see of them is made by `shaping`.
+    They come as `packing` says. What readers see of them is made by `shaping`.
     """
     rows, query = body.rows, body.query
+    columns = tuple((rows[table], column) for table, column in stored)
+    raw = [body.key(*key) for key in body.keys]
+    sample = query.random_sample
+    if sample is None:
+        statement = sql.SQL("SELECT {} ").format(_sent(columns, packing)) + body.text
+        return Selection(query, statement, tuple(raw), sampled=False)
     places = {column: place for place, column in enumerate(stored)}
     keys = [
         places[table, body.relations[table].key_column(column).stored]
         for table, column in body.keys
     ]
-    listed = _listed(tuple((rows[table], column) for table, column in stored))
-    statement = sql.SQL("SELECT {} ").format(listed) + body.text
-    raw = [body.key(*key) for key in body.keys]
-    sample = query.random_sample
-    if sample is None:
-        return Selection(query, statement, tuple(raw), sampled=False)
+    statement = (
+        sql.SQL("SELECT {} ").format(_sent(columns, Packing.apart(len(columns)))) + body.text
+    )
     # evenly, and the same rows of the same moment whenever asked
     dice: sql.Composable = sql.SQL("0")
     for key in raw:
@@ -100,22 +104,19 @@ def selecting(body: Body, stored: Sequence[tuple[str, str]]) -> "Selection":
     statement += sql.SQL(" ORDER BY {}, {} LIMIT {}").format(
         dice, sql.SQL(", ").join(raw), sql.Literal(_whole(sample, "A sample", least=1))
     )
+    sent = packing.sent([called(place) for place in range(len(columns))])
     return Selection(
         query,
-        sql.SQL("SELECT * FROM ({}) AS s").format(statement),
-        tuple(map(_called, keys)),
+        sql.SQL("SELECT {} FROM ({}) AS s").format(sent, statement),
+        tuple(map(called, keys)),
         sampled=True,
     )
 
 
 @lru_cache(maxsize=256)
-def _listed(columns: tuple[tuple[str, str], ...]) -> sql.SQL:
-    """Columns by (alias of a row, column), under names by their places."""
-    named = [
-        sql.SQL("{} AS {}").format(sql.Identifier(*column), _called(place))
-        for place, column in enumerate(columns)
-    ]
-    return rendered(sql.SQL(", ").join(named))
+def _sent(columns: tuple[tuple[str, str], ...], packing: Packing) -> sql.SQL:
+    """Columns by (alias of a row, column), as they are sent."""
+    return rendered(packing.sent([sql.Identifier(*column) for column in columns]))
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,6 @@ class Selection:
             sql.SQL(", ").join(values.literal(pa.int64(), key) for key in after),
         )
         return [self.statement, condition]
-
-
-def _called(place: int) -> sql.Identifier:
-    return sql.Identifier(f"c{place}")
 
 
 def _whole(number: object, what: str, least: int = 0) -> int:

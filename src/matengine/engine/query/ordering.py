@@ -5,13 +5,13 @@ follow. How many rows there are shows only when they are read; those of some roo
 few. So these are asked for in any order, up to a bound, and again in order where there are more.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 
 from matengine.engine.query.compose import Body
 from matengine.engine.query.model import Op
+from matengine.engine.query.packing import Sent
+from matengine.engine.query.shaping import Shape
 
 FEW = 32_768
 """To have so many sorted there costs 9 ms more than here; to read them in vain, 55."""
@@ -32,8 +32,8 @@ def may_be_few(body: Body) -> bool:
     return False
 
 
-def few(reader: pa.RecordBatchReader, keys: Sequence[int]) -> pa.RecordBatch | None:
-    """All rows of a reader by the columns at `keys`, none of them null; None for more than FEW."""
+def few(reader: pa.RecordBatchReader, shape: Shape) -> pa.RecordBatch | None:
+    """All rows of a reader by the keys of a shape, as they came; None for more than FEW."""
     table = reader.read_all()
     if table.num_rows > FEW:
         return None
@@ -41,5 +41,6 @@ def few(reader: pa.RecordBatchReader, keys: Sequence[int]) -> pa.RecordBatch | N
     if not whole:
         return pa.RecordBatch.from_pylist([], schema=table.schema)
     # the last key given counts most
-    order = np.lexsort([whole[0].column(key).to_numpy() for key in reversed(keys)])
+    sent = Sent(shape.packing, whole[0])
+    order = np.lexsort([sent.column(key).to_numpy() for key in reversed(shape.keys)])
     return whole[0].take(pa.array(order))

@@ -44,7 +44,7 @@ class Column:
     """A column of a relation. `stored` is the source's column that it is made from.
 
     `point` is the position (`pre_pt_position`) that an axis (`pre_pt_position_x`) belongs to.
-    is_root: it holds root ids of the moment.
+    is_root: it holds root ids of the moment. always: no row of the source lacks it.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Column:
     form: Form = Form.PLAIN
     point: str | None = None
     is_root: bool = False
+    always: bool = False
 
     @property
     def field(self) -> pa.Field:
@@ -167,8 +168,8 @@ def rendered(text: sql.Composable) -> sql.SQL:
 
 
 def _columns(table: Layout) -> Iterator[Column]:
-    yield Column("id", pa.int64(), "id")
-    yield Column("created", TIME, "created")
+    yield Column("id", pa.int64(), "id", always=True)
+    yield Column("created", TIME, "created", always=True)
     yield Column("valid", pa.bool_(), "valid", Form.TRUE)
     for column in table.columns:
         yield from columns_of(column)

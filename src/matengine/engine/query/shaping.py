@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from matengine.engine.query import selecting
 from matengine.engine.query.model import Query
+from matengine.engine.query.packing import Packing, Sent, packed
 from matengine.engine.query.relation import Form, Relation
 from matengine.engine.query.selecting import Output
 from matengine.errors import Invalid
@@ -24,14 +23,13 @@ Resolution = tuple[float, float, float]
 Stored = tuple[str, str]
 """A table, and a column of its source."""
 
-_POINT_BYTES = 24
-
 
 @dataclass(frozen=True)
 class Shape:
     """What is read, and what becomes of it.
 
     stored: the columns that are read; keys: places of those that tell rows apart and order them.
+    packing: how they travel.
     outputs: the columns of the answer, `schema` as Arrow has them, with `factors` by which the
     coordinates of each are scaled: multiplied by the first, then divided by the second. names: by
     table, the columns of the answer by what the table calls them. resolution_nm: nm of a unit of
@@ -40,6 +38,7 @@ class Shape:
 
     stored: tuple[Stored, ...]
     keys: tuple[int, ...]
+    packing: Packing
     outputs: tuple[Output, ...]
     factors: tuple[tuple[float, float], ...]
     schema: pa.Schema
@@ -58,7 +57,8 @@ class Shape:
         return None if None in found else tuple(p for p in found if p is not None)
 
     def columns(self, batch: pa.RecordBatch) -> list[pa.Array]:
-        """The columns of the answer that a batch makes."""
+        """The columns of the answer that a batch makes; raises as `Sent.points`."""
+        sent = Sent(self.packing, batch)
         places = {column: place for place, column in enumerate(self.stored)}
         points: dict[Stored, Sequence[pa.Array]] = {}
         found = []
@@ -67,13 +67,14 @@ class Shape:
             if column.form is Form.TRUE:
                 found.append(pa.repeat(pa.scalar(True), batch.num_rows))
                 continue
-            value = batch.column(places[source])
+            if column.form in _AXES:
+                if source not in points:
+                    points[source] = sent.points(places[source])
+                value = _scaled(points[source][_AXES[column.form]], *factors)
+            else:
+                value = sent.column(places[source])
             if column.form is Form.ZERO and value.null_count:
                 value = pc.fill_null(value, 0)
-            elif column.form in _AXES:
-                if source not in points:
-                    points[source] = coordinates(value)
-                value = _scaled(points[source][_AXES[column.form]], *factors)
             found.append(value if value.type == column.type else value.cast(column.type))
         return found
 
@@ -88,16 +89,18 @@ def shape(query: Query, relations: Mapping[str, Relation]) -> Shape:
     """
     outputs = selecting.outputs(query, relations)
     wanted = _resolution(query, relations)
-    seen = [(o.table, o.column.stored) for o in outputs if o.column.form is not Form.TRUE]
-    keys = [
-        (table, relation.key_column(key).stored)
+    seen = {(o.table, o.column.stored): o.column for o in outputs if o.column.form is not Form.TRUE}
+    keys = {
+        (table, column.stored): column
         for table, relation in relations.items()
-        for key in relation.key
-    ]
+        for column in map(relation.key_column, relation.key)
+    }
+    read = keys | seen
     stored = tuple(dict.fromkeys([*seen, *keys]))
     return Shape(
         stored,
         tuple(map(stored.index, keys)),
+        Packing(tuple(packed(read[column]) for column in stored)),
         tuple(outputs),
         tuple(_factors(output, relations[output.table], wanted) for output in outputs),
         pa.schema([output.column.field.with_name(output.name) for output in outputs]),
@@ -143,49 +146,3 @@ def _scaled(value: pa.Array, by: float, over: float) -> pa.Array:
     if by != 1.0:
         value = pc.multiply(value, by)
     return pc.divide(value, over) if over != 1.0 else value
-
-
-def coordinates(points: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """x, y and z of points with three dimensions, as PostGIS sends them.
-
-    That is EWKB: the byte order, a type, perhaps a reference system, and three doubles. An empty
-    point has NaN for all of them, and no coordinates.
-    """
-    if isinstance(points, pa.ExtensionArray):
-        points = points.storage
-    _, places, content = points.buffers()
-    count = len(points)
-    if points.null_count == count or content is None:
-        none = pa.nulls(count, pa.float64())
-        return none, none, none
-    offsets = np.frombuffer(places, np.int32)[points.offset : points.offset + count + 1]
-    starts, ends = offsets[:-1], offsets[1:]
-    there = None if not points.null_count else points.is_valid().to_numpy(zero_copy_only=False)
-    if there is not None:
-        starts, ends = starts[there], ends[there]
-    numbers = _last_doubles(np.frombuffer(content, np.uint8), starts, ends)
-    if there is None and not np.isnan(numbers[:, 0]).any():
-        x, y, z = (pa.array(axis) for axis in numbers.T)
-        return x, y, z
-    empty = np.isnan(numbers).all(axis=1)
-    whole = np.full((count, 3), np.nan)
-    mask = np.ones(count, bool)
-    shown = slice(None) if there is None else there
-    whole[shown], mask[shown] = numbers, empty
-    x, y, z = (pa.array(axis, mask=mask) for axis in whole.T)
-    return x, y, z
-
-
-def _last_doubles(
-    data: NDArray[np.uint8], starts: NDArray[np.int32], ends: NDArray[np.int32]
-) -> NDArray[np.float64]:
-    """The last three doubles of each value; (n, 3), its columns contiguous."""
-    first, length, count = int(starts[0]), int(ends[0] - starts[0]), len(ends)
-    order = "<f8" if data[first] else ">f8"
-    if int(ends[-1]) - first == count * length and (ends - starts == length).all():
-        begin = first + length - _POINT_BYTES
-        found = np.ndarray((count, 3), order, data.data, begin, (length, 8))
-    else:
-        rows = data[ends[:, None] + np.arange(-_POINT_BYTES, 0)]
-        found = rows.view(order)
-    return np.asfortranarray(found, np.float64)

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matengine.engine.query.shaping import coordinates
+from matengine.engine.query import points as wkb
 
 Z, SRID = 0x80000000, 0x20000000
 Point = tuple[float, float, float] | None
@@ -44,7 +44,7 @@ def test_coordinates(
     start, stop = sliced[0], max(sliced[0], len(rows) - sliced[1])
     told = [point for point, _ in rows[start:stop]]
     shown = [None if p is None or all(n != n for n in p) else p for p in told]
-    found = coordinates(sent.slice(start, stop - start))
+    found = wkb.of_binary(sent.slice(start, stop - start))
     for axis, values in enumerate(found):
         assert values.type == pa.float64()
         wanted = [None if point is None else point[axis] for point in shown]

@@ -1,5 +1,7 @@
 """The fragments in which large objects begin."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,14 +14,15 @@ NODES = 30
 nodes = st.integers(0, NODES - 1)
 
 
-@given(st.lists(st.tuples(nodes, nodes), max_size=60), st.integers(1, 8))
-def test_objects_are_cut_into_connected_parts_at_enough_seeds(
-    links: list[tuple[int, int]], size: int
+@given(st.lists(st.tuples(nodes, nodes), max_size=60), st.integers(1, 8), st.integers(1, 8))
+def test_objects_are_cut_into_connected_parts_of_enough_seeds(
+    links: list[tuple[int, int]], size: int, most: int
 ) -> None:
     a, b = np.array(links, np.int32).reshape(-1, 2).T
     labels = components(NODES, a, b)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fragments, "SIZE", size)
+        patch.setattr(fragments, "MOST", most)
         fragment = fragments.parts(labels, a, b)
     inside = fragment[a] == fragment[b]
     assert components(NODES, a[inside], b[inside]).max() == fragment.max()
@@ -27,7 +30,7 @@ def test_objects_are_cut_into_connected_parts_at_enough_seeds(
     assert np.unique(np.diff(fragment[order], prepend=-1)).tolist() in ([0, 1], [1])
     for label, count in enumerate(np.bincount(labels).tolist()):
         names = np.unique(fragment[labels == label])
-        assert len(names) == (1 if count <= size else -(-count // size))
+        assert len(names) == math.ceil(count / max(size, count // most))
 
 
 def test_a_block_is_cut_into_lumps() -> None:
@@ -37,7 +40,7 @@ def test_a_block_is_cut_into_lumps() -> None:
     b = np.concatenate([np.delete(ids, 0, axis).ravel() for axis in range(3)])
     fragment = fragments.parts(np.zeros(ids.size, np.int64), a, b).reshape(ids.shape)
     sizes = np.bincount(fragment.ravel())
-    assert len(sizes) == -(-ids.size // fragments.SIZE)
+    assert len(sizes) == math.ceil(ids.size / fragments.SIZE)
     assert sizes.max() < 4 * fragments.SIZE
     near = np.bincount(fragment[:20].ravel(), minlength=len(sizes))
     assert np.minimum(near, sizes - near).sum() < 0.15 * ids.size

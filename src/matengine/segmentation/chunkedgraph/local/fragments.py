@@ -11,17 +11,18 @@ from scipy.sparse.csgraph import breadth_first_order
 from matengine.segmentation.chunkedgraph.local.components import Index
 from matengine.segmentation.chunkedgraph.protocol import Ids
 
-# supervoxels of a fragment, about: smaller ones cost each edit of a large object more rows,
-# larger ones its first cuts
+# supervoxels of a fragment, about: larger ones cost the first cuts of an object more
 SIZE = 1024
+# fragments of an object, about: each edit of it writes a row for each
+MOST = 1000
 
 
 def parts(labels: Ids, a: Index, b: Index) -> Ids:
     """The fragment of each node, 0, 1, …, in the order of labels.
 
     `labels` are the numbers of the nodes' objects; a, b are the ends of their edges, node numbers.
-    Objects of more than SIZE nodes are cut into parts: every SIZE-th node is a seed, and each node
-    is of the seed that the fewest edges lead to.
+    Objects of more than SIZE nodes are cut into parts: every SIZE-th node is a seed (in very large
+    objects fewer are), and each node is of the seed that the fewest edges lead to.
     """
     fragment = labels.copy()
     sizes = np.bincount(labels)
@@ -30,20 +31,21 @@ def parts(labels: Ids, a: Index, b: Index) -> Ids:
         place = np.full(len(labels), -1, np.int32)
         place[large] = np.arange(len(large))
         inner = place[a] >= 0
-        seed = _nearest(len(large), place[a[inner]], place[b[inner]], _every(SIZE, labels[large]))
+        seed = _nearest(len(large), place[a[inner]], place[b[inner]], _seeds(labels[large]))
         fragment[large] = len(sizes) + seed
     order = np.lexsort((fragment, labels))
     fragment[order] = np.cumsum(np.diff(fragment[order], prepend=-1) != 0) - 1
     return fragment
 
 
-def _every(size: int, labels: Ids) -> Index:
-    """The first node of each label, and every `size`-th after it."""
+def _seeds(labels: Ids) -> Index:
+    """Some nodes of each label, evenly in the order of nodes."""
     order = np.argsort(labels, kind="stable").astype(np.int32)
     counts = np.bincount(labels)
     rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen: Index = order[rank % size == 0]
-    return chosen
+    step = np.repeat(np.maximum(SIZE, counts // MOST), counts)
+    seeds: Index = order[rank % step == 0]
+    return seeds
 
 
 def _nearest(n: int, a: Index, b: Index, seeds: Index) -> Index:

@@ -78,7 +78,7 @@ def are_pairs(edges: Edges, pairs: Ids) -> Mask:
 
 
 def joined(best: Edges, other: Edges) -> Edges:
-    """Both, sorted; of equal edges the first one."""
+    """Both, sorted, each edge once: the first of equal ones."""
     columns = zip(best.columns(), other.columns(), strict=True)
     every = Edges(*(np.concatenate(column) for column in columns))
     order = np.lexsort((every.b, every.a))  # stable

@@ -40,7 +40,7 @@ def write(store: Store, edges: Edges, fragments: Ids) -> None:
 def read(store: Store, fragments: Ids, supervoxels: Ids) -> Edges:
     """The edges whose smaller end is one of the supervoxels (sorted).
 
-    `fragments` are all in which these supervoxels began.
+    `fragments` are all in which these supervoxels began. An edge may come twice.
     """
     found = [np.empty(0, EDGE)]
     for start in range(0, len(fragments), READ_FRAGMENTS):
@@ -53,7 +53,6 @@ def read(store: Store, fragments: Ids, supervoxels: Ids) -> Edges:
         )
         edges = np.frombuffer(b"".join(row for (row,) in rows), EDGE)
         found.append(edges[is_in(edges["a"], supervoxels)])
-    # a row may have come for the last fragments of one question and the first ones of the next
     return np.concatenate(found)
 
 

@@ -38,7 +38,7 @@ CREATE TABLE {g}.meta (
   by_edges boolean,                -- NULL while empty; false: objects were given as labels
   next_segment bigint NOT NULL DEFAULT 1,
   next_fragment bigint NOT NULL DEFAULT 1);
-CREATE TABLE {g}.edge (
+CREATE TABLE {g}.edge (            -- that an edit has added or removed (edges.py)
   a bigint NOT NULL, b bigint NOT NULL, affinity real, area bigint,
   from_ms bigint NOT NULL, to_ms bigint NOT NULL,
   PRIMARY KEY (a, b, from_ms), CHECK (a < b), CHECK (from_ms < to_ms)) WITH (fillfactor = 90);

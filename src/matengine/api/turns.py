@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# one that computes, and one whose rows PostgreSQL is looking for
-AT_ONCE = 2
+# one that computes, and two whose rows PostgreSQL is looking for
+AT_ONCE = 3
 # most answers have begun by then
 LONGEST_S = 0.05
 
@@ -54,9 +54,12 @@ class Turns:
         with self._lock:
             self._waiting.append(turn)
             self._begin_next()
-        while not turn.acquire(timeout=self._longest_s):
+            # whoever stands further behind need not look sooner whether those before take long
+            patience = self._longest_s * (1 + len(self._waiting) // self._at_once)
+        while not turn.acquire(timeout=patience):
             with self._lock:
                 self._begin_next()
+            patience = self._longest_s
         return turn
 
     def _end(self, turn: Lock) -> None:

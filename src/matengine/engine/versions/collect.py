@@ -33,9 +33,9 @@ def collect(conn: Connection, run: Run, unit: Unit) -> None:
     conn.execute(statements.forget())
     conn.execute(statements.strike_failures())
     conn.execute(statements.stage_new())
-    conn.execute(statements.stage_failed())
     if table.roots:
         conn.execute(statements.stage_expired())
+    conn.execute(statements.stage_failed())
     staged = conn.execute(statements.staged_ranges()).fetchall()
     units.plan(conn, run.run_id, "staged", table.table, staged)
     for first, last in conn.execute(statements.long_runs()).fetchall():
@@ -151,18 +151,6 @@ class Statements:
                 SELECT 1 FROM {history} AS h WHERE h.id = l.id AND h.to_epoch = {open})
             """)
 
-    def stage_failed(self) -> sql.Composed:
-        """Rows with a lookup that failed and may heal."""
-        return self._sql(
-            """
-            INSERT INTO {staged} (id, shown {supervoxels}) SELECT DISTINCT h.id, true {of_history}
-            FROM matengine.lookup_failure AS f JOIN {history} AS h ON h.id = f.id
-            WHERE f.datastack = {datastack} AND f.table_name = {name} AND NOT f.permanent
-              AND h.to_epoch = {open} AND h.from_epoch < {epoch}
-            ON CONFLICT (id) DO NOTHING
-            """
-        )
-
     def stage_expired(self) -> sql.Composed:
         """Rows that show a root which expired since the epoch before, in the order of ids.
 
@@ -194,11 +182,22 @@ class Statements:
             INSERT INTO {staged} (id, shown {supervoxels} {roots})
             SELECT h.id, true {of_history} {held}
             FROM (SELECT DISTINCT ON (id) * FROM ({found}) AS every ORDER BY id) AS h
-            ON CONFLICT (id) DO NOTHING
             """,
             roots=layout.trailing(self.table.roots),
             held=sql.SQL("").join(held),
             found=sql.SQL(" UNION ALL ").join(found),
+        )
+
+    def stage_failed(self) -> sql.Composed:
+        """Rows with a lookup that failed and may heal, those that are not staged already."""
+        return self._sql(
+            """
+            INSERT INTO {staged} (id, shown {supervoxels}) SELECT DISTINCT h.id, true {of_history}
+            FROM matengine.lookup_failure AS f JOIN {history} AS h ON h.id = f.id
+            WHERE f.datastack = {datastack} AND f.table_name = {name} AND NOT f.permanent
+              AND h.to_epoch = {open} AND h.from_epoch < {epoch}
+            ON CONFLICT (id) DO NOTHING
+            """
         )
 
     def staged_ranges(self) -> sql.Composed:

@@ -6,6 +6,7 @@ that die again and again, faults of the engine itself.
 
 import random
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from steps import step, work_until
 from matengine.engine import datastacks
 from matengine.engine.annotations import ids, tables
 from matengine.engine.lookup import ingest
+from matengine.engine.query import answer
+from matengine.engine.query.model import Query
 from matengine.engine.runs import engine, runs, units
 from matengine.engine.runs.units import Effect
 from matengine.engine.versions import catalogue, epoch, publish, resolve
@@ -141,6 +144,28 @@ def test_an_id_that_comes_again_is_looked_up_again(pair: Pair) -> None:
     pair.put(pair.clock(), points=[(9, 9, 1), (2, 2, 2), (0, 0, 0)], row_id=row_id)
     pair.epoch()
     pair.check_versions()
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["removed", "moved in place"])
+def test_what_was_looked_up_before_the_first_epoch(
+    conn: Connection, volume: str, moved: bool
+) -> None:
+    pair = Pair(conn, volume)
+    rows = [pair.put(pair.clock()) for _ in range(3)]
+    pair.delete(2)
+    engine.drive(conninfo_of(conn), ingest.start(conn, pair.name))
+    points = [(9, 9, 1), (2, 2, 2), (0, 0, 0)]
+    if moved:
+        pair.displace(rows[0], points)
+    else:
+        pair.erase(rows[0])
+        pair.put(pair.clock(), points=points, row_id=rows[0])
+    time.sleep(0.002)
+    live = answer.ask(conn, pair.name, pair.clock(), Query(pair.table))
+    conn.commit()
+    pair.epoch()
+    pair.check_versions()
+    assert live == answer.ask(conn, pair.name, 1, Query(pair.table))
 
 
 def test_a_table_that_was_emptied(pair: Pair) -> None:

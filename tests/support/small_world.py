@@ -199,6 +199,19 @@ class Pair:
         )
         self.conn.commit()
 
+    def displace(self, row_id: int, points: Points) -> None:
+        """Move the points of a synapse in place, which no program should. Commits."""
+        self.conn.execute(
+            sql.SQL(
+                "UPDATE {} SET pre_pt_position = ST_MakePoint(%s, %s, %s), post_pt_position ="
+                " ST_MakePoint(%s, %s, %s), ctr_pt_position = ST_MakePoint(%s, %s, %s)"
+                " WHERE id = %s"
+            ).format(sql.Identifier("public", self.table)),
+            (*itertools.chain(*points), row_id),
+        )
+        self.conn.commit()
+        self._learn(self.table, [row_id])
+
     def forget(self, row_id: int) -> None:
         """The oracle forgets an erased synapse, and the notes about it, which went with it."""
         notes = self.world.tables[self.notes]

@@ -5,12 +5,16 @@ Its settings, each of which an option on the command line overrides.
 
 import gc
 import os
+from contextlib import suppress
+
+import pyarrow as pa
 
 from matengine import settings
 
-# before Arrow is loaded: its own allocator keeps a heap for each thread, 80 MiB a process, and is
-# no faster
-os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+    # the allocator that Arrow takes by itself keeps a heap for each thread: 80 MiB a process
+    with suppress(NotImplementedError):
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 wsgi_app = "matengine.api.app:create_app()"
 worker_class = "matengine.api.web_worker.WebWorker"

@@ -99,21 +99,22 @@ class Statements:
             """)
 
     def forget(self) -> sql.Composed:
-        """Drop the supervoxels looked up ahead for rows that went before an epoch took them up.
+        """Drop the supervoxels looked up ahead of rows that are not what was looked up.
 
-        Of a row that was removed and whose id has come again, too. Not in the first epoch of a
-        table: what is queued then as one run of deletions holds rows that are there as well.
+        They went before an epoch took them up; or they strayed: a row was removed, whose id may
+        have come again, or its point was moved in place.
         """
         return self._sql("""
-            DELETE FROM {lookups} AS s USING matengine.change AS c
-            WHERE c.datastack = {datastack} AND c.table_name = {name} AND c.kind = 'delete'
-              AND c.epoch = {epoch} AND s.id BETWEEN c.first_id AND c.last_id
-              AND NOT EXISTS (
+            WITH changed AS (
+              SELECT first_id, last_id, false AS strayed FROM matengine.change
+              WHERE datastack = {datastack} AND table_name = {name} AND kind = 'delete'
+                AND epoch = {epoch}
+              UNION ALL
+              SELECT first_id, last_id, true FROM matengine.strayed WHERE table_name = {name})
+            DELETE FROM {lookups} AS s USING changed AS c
+            WHERE s.id BETWEEN c.first_id AND c.last_id AND (c.strayed OR NOT EXISTS (
                 SELECT 1 FROM {live} AS l
-                WHERE l.id = s.id AND (l.deleted IS NULL OR l.deleted > {time})
-                  AND (l.created < c.due OR NOT EXISTS (
-                    SELECT 1 FROM matengine.epoch_table
-                    WHERE datastack = {datastack} AND table_name = {name} AND epoch < {epoch})))
+                WHERE l.id = s.id AND (l.deleted IS NULL OR l.deleted > {time})))
             """)
 
     def strike_failures(self) -> sql.Composed:

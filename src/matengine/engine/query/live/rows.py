@@ -104,14 +104,17 @@ def write(
 
 
 # What an epoch shows has its values in history, unless the live table has another row of that id.
-# A row that is in neither of the two epochs around a moment counts if it ended between them.
+# A row that is in neither of the two epochs around a moment counts if it ended between them. What
+# was looked up ahead of a row that strayed is another row's, or another point's.
 _CLASSIFY = sql.SQL("""
 CREATE TEMP TABLE classified ON COMMIT DROP AS
 SELECT c.id, kept, coalesce({shown}, false) AS shown {supervoxels}
 FROM pg_temp.candidate AS c LEFT JOIN {live} AS l USING (id)
 LEFT JOIN LATERAL {past} AS h ON true
 CROSS JOIN LATERAL (SELECT {kept} AS kept) AS s
-LEFT JOIN {lookups} AS k ON k.id = c.id;
+LEFT JOIN {lookups} AS k ON k.id = c.id AND NOT EXISTS (
+  SELECT FROM matengine.strayed AS d
+  WHERE d.table_name = {table} AND k.id BETWEEN d.first_id AND d.last_id);
 CREATE UNIQUE INDEX ON pg_temp.classified (id);
 ANALYZE pg_temp.classified
 """)

@@ -61,14 +61,22 @@ def pace() -> str:
 def server_processes() -> int:
     """Processes that answer HTTP requests: MATENGINE_SERVER_PROCESSES, or one a core, at most 4.
 
-    Raises Invalid for what is no number of them.
+    Raises as `whole_number`.
     """
-    text = os.environ.get("MATENGINE_SERVER_PROCESSES", "").strip()
+    return whole_number("MATENGINE_SERVER_PROCESSES") or min(len(os.sched_getaffinity(0)), 4)
+
+
+def whole_number(variable: str) -> int | None:
+    """The number above zero in a variable of the environment, None where there is none.
+
+    Raises Invalid for anything else.
+    """
+    text = os.environ.get(variable, "").strip()
     if not text:
-        return min(len(os.sched_getaffinity(0)), 4)
+        return None
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise Invalid(
-            f"MATENGINE_SERVER_PROCESSES cannot be '{text}'.", "Give a whole number above zero."
+            f"{variable} cannot be '{text}'.", "Give a whole number above zero, or unset it."
         )
     return int(text)
 

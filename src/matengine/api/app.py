@@ -8,6 +8,7 @@ from flask import Blueprint
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.info import Info
 
+from matengine import settings
 from matengine.api import (
     annotation,
     auth,
@@ -79,7 +80,9 @@ def create_app(
         validation_error_callback=errors.invalid_request,
         static_folder=None,
     )
-    app.config["MAX_CONTENT_LENGTH"] = _max_body()
+    app.config["MAX_CONTENT_LENGTH"] = (
+        settings.whole_number("MATENGINE_MAX_BODY_BYTES") or MAX_BODY_BYTES
+    )
     # clients take any redirect for a login page, so no path may cause one
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
@@ -116,13 +119,6 @@ def _services(wanted: Iterable[str]) -> list[str]:
         hint = did_you_mean(name, BLUEPRINTS)
         raise Invalid(f"There is no service '{name}' for MATENGINE_SERVICES.", hint)
     return [name for name in BLUEPRINTS if name in named or not named]
-
-
-def _max_body() -> int:
-    text = os.environ.get("MATENGINE_MAX_BODY_BYTES", "").strip()
-    if text and not (text.isdecimal() and int(text)):
-        raise Invalid(f"MATENGINE_MAX_BODY_BYTES cannot be '{text}'.", "Give a number of bytes.")
-    return int(text or MAX_BODY_BYTES)
 
 
 def _listed(variable: str) -> list[str]:

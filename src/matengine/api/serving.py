@@ -12,7 +12,8 @@ import pyarrow as pa
 from matengine import settings
 
 if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
-    # the allocator that Arrow takes by itself keeps a heap for each thread: 80 MiB a process
+    # the allocator that Arrow takes by itself keeps a heap for each thread: 80 MiB a process;
+    # not every build of it has the other
     with suppress(NotImplementedError):
         pa.set_memory_pool(pa.jemalloc_memory_pool())
 

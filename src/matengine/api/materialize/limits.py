@@ -1,10 +1,8 @@
 """What this server refuses to exceed, and how long it waits."""
 
-import os
-
 from flask import request
 
-from matengine.errors import Invalid
+from matengine import settings
 
 ROWS_VARIABLE = "MATENGINE_QUERY_LIMIT"
 SEND_VARIABLE = "MATENGINE_SEND_TIMEOUT"
@@ -16,12 +14,12 @@ SEND_S = 60
 
 def most_rows() -> int | None:
     """The most rows of one answer, None where there is no bound; raises Invalid for nonsense."""
-    return _whole(ROWS_VARIABLE)
+    return settings.whole_number(ROWS_VARIABLE)
 
 
 def send_timeout_s() -> int:
     """How long a piece of an answer may take on its way; raises Invalid for nonsense."""
-    return _whole(SEND_VARIABLE) or SEND_S
+    return settings.whole_number(SEND_VARIABLE) or SEND_S
 
 
 def bound_sending() -> None:
@@ -29,12 +27,3 @@ def bound_sending() -> None:
     socket = request.environ.get("gunicorn.socket")
     if socket is not None:
         socket.settimeout(send_timeout_s())
-
-
-def _whole(variable: str) -> int | None:
-    text = os.environ.get(variable, "").strip()
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise Invalid(f"{variable} is '{text}', not a whole number above zero.", "Unset it.")
-    return int(text)
